@@ -1,0 +1,34 @@
+# The pages and figures of each entry, then the book. Both are made in a temporary folder and put in place at once.
+FOLDERS = {slug: registry.problems_folder() / slug for slug in registry.slugs()}
+
+
+def files(*folders):
+    """Every file below the folders, without what Python leaves there."""
+    found = [path for folder in folders for path in sorted(Path(folder).rglob("*"))]
+    return [str(path) for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+MAKERS = [str(path) for path in sorted(Path("harness").glob("*.py"))] + files("harness/pages")
+
+
+rule pages:
+    input:
+        cells=lambda wildcards: [path for path, cell in CELLS.items() if cell.problem == wildcards.problem],
+        entry=lambda wildcards: files(FOLDERS[wildcards.problem]),
+        makers=MAKERS,
+    output:
+        f"{RESULTS}/book_pages/{{problem}}/summary.json",
+    shell:
+        "openqueues book pages {wildcards.problem} --tier {config[tier]} --results {config[results]:q}"
+
+
+rule book:
+    input:
+        pages=[f"{RESULTS}/book_pages/{slug}/summary.json" for slug in FOLDERS],
+        chapters=files("book"),
+        measured=[path for path in ("benchmarks/results.json",) if os.path.exists(path)],
+        makers=MAKERS,
+    output:
+        f"{RESULTS}/book/index.html",
+    shell:
+        "openqueues book build --tier {config[tier]} --results {config[results]:q}"

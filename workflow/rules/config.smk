@@ -1,0 +1,22 @@
+# Refuses settings that the schema does not know, and makes sure that `openqueues` is the one beside this Snakemake.
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+try:
+    validate(config, "../config.schema.yaml")
+except WorkflowError as error:
+    fault, wrong = error.__context__, "a setting"
+    if fault.validator == "additionalProperties":
+        key = next(key for key in fault.instance if key not in fault.schema["properties"])
+        wrong = str(registry.unknown("setting", key, fault.schema["properties"]))
+    elif fault.validator == "enum":
+        wrong = str(registry.unknown(fault.path[0], str(fault.instance), fault.validator_value))
+    else:
+        wrong = f"the setting '{'.'.join(fault.path)}' is wrong: {fault.message}."
+    raise WorkflowError(f"{wrong} Settings: workflow/config.yaml, or --config on the command line.") from None
+
+shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
