@@ -1,0 +1,161 @@
+"""The book: pages of one entry, and the whole book from the pages of all. Each is made aside and put in place at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from openqueues import registry
+from openqueues.entry import TIERS
+from openqueues.models.errors import InputError
+
+CHAPTERS = "book"
+MATHJAX = "sphinx-mathjax-offline"
+# What a page needs to set formulas; the package's other files would triple the size of the book.
+MATHJAX_FILES = ("static/mathjax/tex-chtml.js", "static/mathjax/output/chtml/fonts/woff-v2/")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands of `openqueues book` to its parser."""
+    steps = parser.add_subparsers(metavar="STEP", dest="step", required=True, parser_class=type(parser))
+    for name, text in (("pages", "page, figures and CSV files of one entry"), ("build", "the book, from all pages")):
+        step = steps.add_parser(name, help=text, allow_abbrev=False)
+        if name == "pages":
+            step.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
+        step.add_argument("--tier", choices=TIERS, default="standard", help="whose results (default: standard)")
+        step.add_argument("--results", default="results", metavar="DIR", help="folder for results (default: results)")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Carry out `openqueues book pages ENTRY` or `openqueues book build`."""
+    folder = Path(chosen.results) / chosen.tier
+    if chosen.step == "pages":
+        pages(registry.entry(chosen.entry), chosen.tier, Path(chosen.results))
+    else:
+        print(build(folder, Path(CHAPTERS)))
+    return 0
+
+
+def pages(entry, tier: str, results: Path) -> Path:
+    """Write the page of an entry, with figures and CSV files, to RESULTS/TIER/book_pages/SLUG; returns that folder."""
+    from openqueues.pages import data, question, reproduction
+
+    found = data.load(entry, tier, results)
+    target = results / tier / "book_pages" / entry.slug
+    with replaced(target) as folder:
+        facts = (question if entry.kind == "question" else reproduction).write(found, folder)
+        text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / "summary.json").write_text(text.replace("NaN", "null") + "\n", encoding="utf-8")
+    return target
+
+
+def build(folder: Path, chapters: Path) -> Path:
+    """Build the book of the tier whose results are in `folder`; returns the path of its index.html.
+
+    Sources stay in FOLDER/book_source, the book in FOLDER/book. Raises InputError when Jupyter Book warns of anything.
+    """
+    entries = registry.entries()
+    with replaced(folder / "book_source") as source:
+        _sources(folder, chapters, entries, source)
+        with replaced(folder / "book") as target:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
+                _jupyter_book(source, Path(scratch))
+                html = Path(scratch) / "_build" / "html"
+                shutil.rmtree(html / "_sources", ignore_errors=True)
+                (html / ".buildinfo").unlink(missing_ok=True)
+                shutil.copytree(html, target, dirs_exist_ok=True)
+    return folder / "book" / "index.html"
+
+
+def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
+    """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
+    from openqueues.pages import site
+
+    if not (chapters / "_config.yml").is_file():
+        raise InputError(f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root.")
+    shutil.copytree(chapters, source, dirs_exist_ok=True)
+    facts = {}
+    for entry in entries:
+        made = folder / "book_pages" / entry.slug
+        try:
+            facts[entry.slug] = json.loads((made / "summary.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{made} holds no page: `openqueues book pages {entry.slug}` makes it.") from error
+        shutil.copytree(made, source / "entries" / entry.slug)
+        (source / "entries" / entry.slug / "summary.json").unlink()
+    _mathjax(source / "vendor" / "mathjax")
+    generated = {
+        "grid": site.grid(entries),
+        "headlines": site.headlines(entries, facts, source),
+        "template": _template(),
+    }
+    for page in sorted(source.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for name, content in generated.items():
+            text = text.replace(f"<!-- {name} -->", content)
+        page.write_text(text, encoding="utf-8")
+    (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
+    (source / "coverage.md").write_text(site.coverage(entries), encoding="utf-8")
+    (source / "performance.md").write_text(site.performance(Path("benchmarks/results.json")), encoding="utf-8")
+    contents = source / "_toc.yml"
+    contents.write_text(site.contents(contents.read_text(encoding="utf-8"), entries), encoding="utf-8")
+
+
+def _template() -> str:
+    """The files that `openqueues new` writes, which its tests run, as a worked example."""
+    return ""
+
+
+def _mathjax(target: Path) -> None:
+    """Copy MathJax out of its package, so that no page asks another host for it."""
+    package = metadata.distribution(MATHJAX)
+    for file in package.files or []:
+        inside = file.as_posix().partition("/")[2]
+        if inside.startswith(MATHJAX_FILES):
+            place = target / inside.removeprefix("static/mathjax/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), place)
+
+
+def _jupyter_book(source: Path, scratch: Path) -> None:
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [str(program), "build", str(source), "--path-output", str(scratch)]
+    # Warnings are errors, unknown references are warnings, and all of them are shown.
+    done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "WARNING" in line or "ERROR" in line]
+        raise InputError("Jupyter Book does not accept the pages: " + ("; ".join(said) or done.stderr[-2000:].strip()))
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its place when the block ends well, and vanishes when it does not."""
+    prefix = f".{target.name}-"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f"{prefix}*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}: name a folder you may write to.") from error
+    try:
+        yield folder
+        mask = os.umask(0)
+        os.umask(mask)
+        folder.chmod(0o777 & ~mask)
+        old = folder.with_name(folder.name + "-old")
+        if target.exists():
+            target.rename(old)
+        folder.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

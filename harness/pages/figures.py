@@ -1,0 +1,294 @@
+"""Figures of an experiment: a metric against the experiment's axis, a line or a row of marks per policy.
+
+Exact values are lines; simulated means are markers with 95% intervals. Against load, the axis is logarithmic in
+1/(1 - load), and a metric that grows like 1/(1 - load) is shown times (1 - load), or everything but the last load
+would be flat.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from openqueues.pages import style
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from openqueues.entry import Experiment, Metric
+
+WIDTH = 8.0  # inches, the width of the text column
+PANELS = 9  # more than this in one figure cannot be read
+LEGEND = 4  # entries in a row of a legend below the panels
+
+
+class Drawing(NamedTuple):
+    """A figure with what its caption and its replacement text say."""
+
+    key: str
+    title: str
+    figure: Figure
+    caption: str
+    alt: str
+
+
+def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]) -> list[Drawing]:
+    """Figures of one metric of an experiment; several when the grid has too many panels for one.
+
+    `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without any
+    finite value are left out; without rows left there is no figure.
+    """
+    data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
+    if data.empty:
+        return []
+    style.use()
+    keys = [key for key in experiment.grid if key != experiment.x and data[key].nunique() > 1]
+    panels = math.prod(data[key].nunique() for key in keys)
+    split, keys = (keys[0], keys[1:]) if panels > PANELS and len(keys) > 1 else (None, keys)
+    drawings = []
+    for value in _values(experiment, data, split):
+        part = data if split is None else data[data[split] == value]
+        more = "" if split is None else f", {split} {value}"
+        stem = "" if split is None else f"-{list(experiment.grid[split]).index(value) + 1}"
+        drawings.append(_one(experiment, metric, part, policies, keys, more, stem))
+    return drawings
+
+
+def _values(experiment: Experiment, data: pandas.DataFrame, key: str | None) -> list:
+    """Values of a grid key that occur in the data, in the grid's order."""
+    return [None] if key is None else [value for value in experiment.grid[key] if (data[key] == value).any()]
+
+
+def _one(
+    experiment: Experiment,
+    metric: Metric,
+    data: pandas.DataFrame,
+    policies: list[str],
+    keys: list[str],
+    more: str,
+    stem: str,
+) -> Drawing:
+    import matplotlib.pyplot as plt
+
+    combinations = list(itertools.product(*(_values(experiment, data, key) for key in keys)))
+    numeric = all(isinstance(value, (int, float)) for value in experiment.grid[experiment.x])
+    policies = [policy for policy in policies if (data["policy"] == policy).any()]
+    scaled = numeric and experiment.x == "load" and _explodes(data, policies)
+    columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
+    rows = math.ceil(len(combinations) / columns)
+    categories = 0 if numeric else len(_values(experiment, data, experiment.x))
+    height = (4.2 if len(combinations) == 1 else 3.0) if numeric else 0.9 + 0.42 * categories
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, height * rows), squeeze=False, sharey=not numeric, layout="constrained"
+    )
+    order = _order(data, policies, experiment)
+    for place, (axis, chosen) in enumerate(itertools.zip_longest(axes.flat, combinations)):
+        if chosen is None:
+            axis.set_axis_off()
+            continue
+        part = data
+        for key, value in zip(keys, chosen, strict=True):
+            part = part[part[key] == value]
+        if keys:
+            axis.set_title(_words(dict(zip(keys, chosen, strict=True))), pad=6)
+        if numeric:
+            _lines(axis, experiment, part, order, scaled)
+            axis.set_xlabel(_axis_name(experiment.x) if place >= len(combinations) - columns else "")
+            axis.set_ylabel(_metric_name(metric, scaled) if place % columns == 0 else "")
+        else:
+            _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
+            axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
+    if len(combinations) == 1 and numeric:
+        _direct_labels(axes[0, 0], order)
+    else:
+        _legend(figure, order)
+    exact, simulated = np.isfinite(data["exact"]).any(), np.isfinite(data["halfwidth"]).any()
+    caption = _caption(experiment, metric, more, scaled, numeric, exact, simulated)
+    alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {', '.join(map(style.name, order))}{more}"
+    return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
+
+
+def _explodes(data: pandas.DataFrame, policies: list[str]) -> bool:
+    """Whether values grow so much along the loads that they are better shown times (1 - load)."""
+    best = data["exact"].where(np.isfinite(data["exact"]), data["mean"])
+    top, bottom = best.max(), best.min()
+    return bool(bottom > 0 and top / bottom > 4)
+
+
+def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) -> list[str]:
+    """Policies from the largest to the smallest value at the last point of the axis: the order of the lines."""
+    last = [value for value in experiment.grid[experiment.x] if (data[experiment.x] == value).any()][-1]
+    at = data[data[experiment.x] == last]
+    best = at["exact"].where(np.isfinite(at["exact"]), at["mean"]).groupby(at["policy"]).mean()
+    return sorted(policies, key=lambda policy: (-best.get(policy, -math.inf), policy))
+
+
+def _lines(
+    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool
+) -> None:
+    place = (lambda x: 1 / (1 - x)) if experiment.x == "load" else (lambda x: x)
+    for layer, policy in enumerate(policies):
+        look = style.look(policy)
+        own = data[data["policy"] == policy].sort_values(experiment.x)
+        if own.empty:
+            continue
+        load = own[experiment.x].to_numpy(dtype=float)
+        factor = 1 - load if scaled else np.ones_like(load)
+        mean, exact = own["mean"].to_numpy() * factor, own["exact"].to_numpy() * factor
+        half = np.nan_to_num(own["halfwidth"].to_numpy() * factor)
+        has_exact = np.isfinite(exact).any()
+        line = exact if has_exact else mean
+        good = np.isfinite(line)
+        common = dict(color=look.colour, zorder=3 + layer)
+        axis.plot(place(load[good]), line[good], linestyle=look.line, **common)
+        if np.isfinite(mean).any():
+            axis.errorbar(
+                place(load), mean, yerr=half, linestyle="none", marker=look.marker, markerfacecolor=look.face,
+                markeredgewidth=1.1, elinewidth=1.1, capsize=2, **common,
+            )
+        else:
+            axis.plot(place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common)
+    values = sorted({value for value in data[experiment.x]})
+    if experiment.x == "load":
+        axis.set_xscale("log")
+    elif len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 30:
+        axis.set_xscale("log")
+    positions = [place(value) for value in values]
+    axis.set_xticks(positions, _thin(values, positions, axis), minor=False)
+    axis.minorticks_off()
+    low, high = axis.get_ylim()
+    if low > 0 and high / low > 12:
+        axis.set_yscale("log")
+        axis.minorticks_off()
+
+
+def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
+    """Labels of the ticks, empty where one would touch the next; the last one always stands."""
+    scale = np.log if axis.get_xscale() == "log" else np.asarray
+    where = np.asarray(scale(positions), dtype=float)
+    span = (where[-1] - where[0]) or 1.0
+    width = axis.get_figure().get_figwidth() * axis.get_position().width
+    labels, free = [], math.inf
+    for value, x in zip(reversed(values), reversed(where), strict=True):
+        text = f"{value:g}"
+        need = 0.09 * (len(text) + 1) / max(width, 1.0)
+        show = (free - x) / span >= need or math.isinf(free)
+        labels.append(text if show else "")
+        free = x if show else free
+    return labels[::-1]
+
+
+def _rows(
+    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], categories: list
+) -> None:
+    """A row per category, in it a mark per policy with its interval."""
+    spread = np.linspace(-0.28, 0.28, len(policies)) if len(policies) > 1 else [0.0]
+    row = {value: place for place, value in enumerate(categories)}
+    for shift, policy in zip(spread, policies, strict=True):
+        look = style.look(policy)
+        own = data[data["policy"] == policy]
+        y = np.array([row[value] for value in own[experiment.x]]) + shift
+        mean = own["mean"].where(np.isfinite(own["mean"]), own["exact"])
+        axis.errorbar(
+            mean, y, xerr=np.nan_to_num(own["halfwidth"]), linestyle="none", marker=look.marker, color=look.colour,
+            markerfacecolor=look.face, markeredgewidth=1.1, elinewidth=1.1, capsize=2,
+        )
+    for place in range(0, len(categories), 2):
+        axis.axhspan(place - 0.5, place + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
+    axis.set_yticks(range(len(categories)), [str(value) for value in categories])
+    axis.set_ylim(len(categories) - 0.5, -0.5)
+    axis.grid(False, axis="y")
+    low, high = axis.get_xlim()
+    if low > 0 and high / low > 12:
+        axis.set_xscale("log")
+
+
+def _direct_labels(axis: Axes, policies: list[str]) -> None:
+    """Names at the right ends of the lines, moved apart where they would overlap."""
+    axis.get_figure().canvas.draw()
+    lines = {}
+    for policy in policies:
+        look = style.look(policy)
+        for line in axis.get_lines():
+            if line.get_color() == look.colour and line.get_linestyle() != "None" and len(line.get_xdata()):
+                if line.get_zorder() == 3 + policies.index(policy):
+                    lines[policy] = axis.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))
+    if not lines:
+        return
+    box = axis.get_window_extent()
+    inverse = axis.transAxes.inverted()
+    names = sorted(lines, key=lambda policy: lines[policy][1])
+    gap = 13.5 * axis.get_figure().dpi / 100
+    heights = [lines[policy][1] for policy in names]
+    for _ in range(200):  # push neighbours apart until none overlap
+        moved = False
+        for k in range(len(heights) - 1):
+            need = gap - (heights[k + 1] - heights[k])
+            if need > 1e-6:
+                heights[k] -= need / 2
+                heights[k + 1] += need / 2
+                moved = True
+        if not moved:
+            break
+    lift = max(box.y0 - heights[0], 0)
+    for policy, height in zip(names, heights, strict=True):
+        look = style.look(policy)
+        y = inverse.transform((0, height + lift))[1]
+        start = inverse.transform(lines[policy])
+        axis.annotate(
+            style.name(policy), xy=start, xytext=(1.045, y), xycoords="axes fraction", textcoords="axes fraction",
+            color=style.INK, va="center", fontsize=9, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": look.colour, "lw": 0.8, "shrinkA": 9, "shrinkB": 4, "alpha": 0.7},
+        )
+        axis.plot(
+            [1.03], [y], marker=look.marker, color=look.colour, markerfacecolor=look.face, transform=axis.transAxes,
+            clip_on=False, linestyle="none",
+        )
+
+
+def _legend(figure: Figure, policies: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for policy in policies:
+        look = style.look(policy)
+        handles.append(
+            Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, markerfacecolor=look.face,
+                   label=style.name(policy))
+        )
+    longest = max(len(style.name(policy)) for policy in policies)
+    columns = max(1, min(LEGEND, len(policies), int(96 / (longest + 8))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2)
+
+
+def _words(chosen: dict) -> str:
+    return ", ".join(str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items())
+
+
+def _axis_name(key: str) -> str:
+    return "load (logarithmic in 1/(1 − load))" if key == "load" else key.replace("_", " ")
+
+
+def _metric_name(metric: Metric, scaled: bool) -> str:
+    words = metric.name.replace("_", " ")
+    return f"{words} × (1 − load)  [{metric.unit}]" if scaled else f"{words}  [{metric.unit}]"
+
+
+def _caption(
+    experiment: Experiment, metric: Metric, more: str, scaled: bool, numeric: bool, exact: bool, simulated: bool
+) -> str:
+    text = f"{experiment.title}: {metric.name.replace('_', ' ')}{more}."
+    if simulated and exact and numeric:
+        text += " Lines: analysis. Marks: simulation with 95% intervals."
+    elif simulated:
+        text += " Simulation with 95% intervals."
+    elif exact:
+        text += " Analysis."
+    if scaled:
+        text += " Values are multiplied by 1 − load, which keeps them finite as the load tends to 1."
+    return text + (" Lower is better." if metric.direction == "min" else " Higher is better.")

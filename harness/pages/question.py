@@ -1,0 +1,60 @@
+"""The page of an entry that answers a question: what is asked, what is known, what we ran, what came out, how to do better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openqueues.pages import sections
+from openqueues.pages.data import Data, scores
+from openqueues.pages.markdown import code, parameters
+
+if TYPE_CHECKING:
+    from openqueues.entry import Entry
+
+
+def write(data: Data, folder: Path) -> dict:
+    """Write index.md with its figures and CSV files into `folder`; returns the facts that other pages quote."""
+    entry = data.entry
+    table = scores(data)
+    parts = [sections.head(data), "## The question\n", entry.statement]
+    if entry.known.strip() or (entry.status and entry.status.note):
+        parts += ["## What is known\n", entry.known, entry.status.note if entry.status else ""]
+    parts += ["## What is simulated\n", sections.model(entry)]
+    parts += ["## Policies\n", sections.policies(entry)]
+    parts += ["## Results\n"]
+    for experiment in entry.experiments:
+        parts += [f"### {experiment.title}\n", sections.experiment(data, experiment, folder)]
+    if table:
+        parts += ["## How much of the gap is closed\n", gap(entry), sections.board(data, table)]
+    parts += ["## How to beat it\n", entry.improve, commands(entry)]
+    if entry.references:
+        parts += ["## References\n", sections.references(entry)]
+    own = entry.folder / "page.md"
+    if own.is_file():
+        parts.insert(-2 if entry.references else len(parts), own.read_text(encoding="utf-8"))
+    text = "\n".join(part.strip() + "\n" for part in parts if part.strip())
+    (folder / "index.md").write_text(text, encoding="utf-8")
+    return {"scores": table}
+
+
+def gap(entry: Entry) -> str:
+    """What the score means in this entry, in a paragraph."""
+    point = parameters(entry.headline.point)
+    ceiling = f"the ceiling {code(entry.policies.ceiling)}" if entry.policies.ceiling else "the bound"
+    return (
+        f"At {point}, 0% is the floor {code(entry.policies.floor or '–')}, which uses no prediction, and 100% is {ceiling}: "
+        "score = (floor − policy) / (floor − ceiling), with a 95% interval over paired replications. "
+        "Policies compete with those that see as much as they do.\n"
+    )
+
+
+def commands(entry: Entry) -> str:
+    """How a reader tries a policy of their own on this entry."""
+    return f"""```console
+$ openqueues new policy {entry.slug} mine     # writes a policy of ten lines to start from
+$ openqueues check {entry.slug}               # what it may see, what it returns, the exact special cases
+$ openqueues run {entry.slug} --tier smoke --policy mine
+$ snakemake                                   # runs what is new, and rebuilds this page with it
+```
+"""

@@ -1,0 +1,177 @@
+"""Sections that pages share: the model, the policies, an experiment's figures and tables, references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openqueues import registry
+from openqueues.pages import figures, style
+from openqueues.pages.data import Data, docstring, information
+from openqueues.pages.markdown import (
+    code,
+    comma_separated,
+    digits,
+    escape,
+    figure,
+    fold,
+    interval,
+    span,
+    table,
+    tabs,
+)
+
+if TYPE_CHECKING:
+    import pandas
+
+    from openqueues.entry import Entry, Experiment, Metric
+
+STATES = {"open": "open", "partly": "partly settled", "settled": "settled"}
+LONG = 12  # rows; a longer table is folded
+
+
+def head(data: Data) -> str:
+    """Title, the summary, and a line of facts."""
+    entry = data.entry
+    facts = [f"question {', '.join(entry.answers)}" if entry.answers else "reproduction"]
+    if entry.status:
+        facts.append(f"theory {STATES[entry.status.state]} ({entry.status.date.isoformat()})")
+    facts += [f"tier {data.tier}", f"version {entry.version}", f"folder `{entry.slug}`"]
+    return f"# {entry.title}\n\n{span(escape(entry.summary), 'lead')}\n\n{span(' · '.join(facts), 'facts')}\n"
+
+
+def model(entry: Entry) -> str:
+    """What is simulated: the experiments' fixed values and grids, the metrics, the bounds, the checked special cases."""
+    rows = []
+    for experiment in entry.experiments:
+        fixed = ", ".join(f"{key} {code(str(value))}" for key, value in experiment.fixed.items()) or "–"
+        grid = "; ".join(
+            f"{key}: " + ", ".join(code(f"{v:g}" if isinstance(v, float) else str(v)) for v in values)
+            for key, values in experiment.grid.items()
+        )
+        rows.append([escape(experiment.title), fixed, grid])
+    text = table(["experiment", "held fixed", "varied"], rows, "lll")
+    text += "\n" + table(
+        ["metric", "unit", "better"],
+        [
+            [m.name.replace("_", " ") + (" (main)" if m.main else ""), escape(m.unit), "lower" if m.direction == "min" else "higher"]
+            for m in entry.metrics
+        ],
+        "lll",
+    )
+    if entry.bounds:
+        text += "\n" + "\n".join(f"- **{escape(b.name)}** ({b.kind} bound): {b.text}" for b in entry.bounds) + "\n"
+    if entry.anchors:
+        rows = [
+            [escape(a.name), code(a.policy), ", ".join(f"{k} {v}" for k, v in a.point.items()), f"{a.value:.6g}", escape(a.why)]
+            for a in entry.anchors
+        ]
+        anchors = table(["special case", "policy", "point", "exact value", "why"], rows, "lllrl")
+        text += "\n" + fold("Special cases known exactly, which analysis and simulation are checked against", anchors)
+    return text
+
+
+def policies(entry: Entry) -> str:
+    """Every policy with what it serves first and what it sees; the source of the entry's own files."""
+    rows, sources = [], []
+    named = list(dict.fromkeys(p for e in entry.experiments for p in entry.policies_of(e)))
+    for policy in named:
+        role = {entry.policies.floor: " (floor)", entry.policies.ceiling: " (ceiling)"}.get(policy, "")
+        sees = ", ".join(registry.sees(registry.policy_file(entry, policy))) or "nothing"
+        rows.append([escape(style.name(policy)) + role, code(policy), escape(docstring(entry, policy)), sees])
+    for policy in dict.fromkeys(policy.partition(":")[0] for policy in named):
+        file = registry.policy_file(entry, policy)
+        kind = "this entry's own" if policy in entry.own_policies else "built in"
+        text = file.read_text(encoding="utf-8").strip()
+        sources.append(f"`{file.name}`, {kind}:\n\n```python\n{text}\n```\n")
+    listing = table(["policy", "written", "what it does", "sees"], rows, "llll")
+    return listing + "\n" + fold("Source of each policy", "\n".join(sources))
+
+
+def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
+    """Figures, table and CSV of each metric of one experiment; the files go into `folder`."""
+    items = []
+    for metric in data.entry.metrics:
+        rows = data.of(chosen, metric.name)
+        if rows.empty:
+            continue
+        stem = f"{chosen.name}-{metric.name}".replace("_", "-")
+        parts = []
+        for drawing in figures.draw(chosen, metric, rows, data.entry.policies_of(chosen)):
+            path = folder / f"{stem}{drawing.key}.svg"
+            style.save(drawing.figure, path)
+            label = f"{data.entry.slug}-{path.stem}"
+            parts.append(figure(path.name, drawing.alt, drawing.caption, label))
+        (folder / f"{stem}.csv").write_text(_csv(chosen, rows), encoding="utf-8")
+        parts.append(f"Numbers of this figure: {{download}}`{stem}.csv <{stem}.csv>`\n")
+        parts.append(numbers(data.entry, chosen, rows))
+        items.append((metric.name.replace("_", " "), "\n".join(parts)))
+    if not items:
+        return "No policy has finished this experiment yet.\n"
+    return tabs(items)
+
+
+def numbers(entry: Entry, chosen: Experiment, rows: pandas.DataFrame) -> str:
+    """A row per point, a column per policy; simulated means with 95% intervals, exact values where there is no simulation."""
+    named = [policy for policy in entry.policies_of(chosen) if (rows["policy"] == policy).any()]
+    keys = [key for key in chosen.grid if rows[key].nunique() > 1] or [chosen.x]
+    cells = {(row.point, row.policy): _cell(row) for row in rows.itertuples()}
+    lines = []
+    for point, group in rows.groupby("point", sort=True):
+        first = group.iloc[0]
+        words = [f"{first[key]:g}" if isinstance(first[key], float) else code(str(first[key])) for key in keys]
+        lines.append([*words, *(cells.get((point, policy), "–") for policy in named)])
+    header = [key.replace("_", " ") for key in keys] + [escape(style.name(policy)) for policy in named]
+    text = table(header, lines, "l" * len(keys) + "r" * len(named))
+    if len(lines) > LONG or len(named) > 6:
+        return fold(f"Table: {len(lines)} points, {len(named)} policies, with 95% intervals", text)
+    return text
+
+
+def _cell(row) -> str:
+    if row.status == "failed" and not np.isfinite(row.mean):
+        return span("failed", "failed")
+    if row.status == "unstable":
+        return span("unstable", "unstable")
+    if np.isfinite(row.mean):
+        return interval(row.mean, row.halfwidth)
+    return digits(row.exact) + " exact" if np.isfinite(row.exact) else "–"
+
+
+def _csv(chosen: Experiment, rows: pandas.DataFrame) -> str:
+    keys = [*chosen.fixed, *chosen.grid]
+    columns = ["policy", *keys, "mean", "halfwidth", "replications", "n", "status", "exact", "exact_error"]
+    lines = ([getattr(row, key) for key in columns] for row in rows[columns].itertuples())
+    clean = ([("" if isinstance(v, float) and not np.isfinite(v) else v) for v in line] for line in lines)
+    return comma_separated(columns, clean)
+
+
+def board(data: Data, scores: list[dict]) -> str:
+    """Tables of the scored policies, one per class of information: nobody leads by seeing more."""
+    text = ""
+    unit = data.entry.main.unit
+    for kind in dict.fromkeys(information(data.entry, row["policy"]) for row in scores):
+        own = [row for row in scores if information(data.entry, row["policy"]) == kind]
+        own.sort(key=lambda row: (-np.nan_to_num(row["score"], nan=-np.inf), row["policy"]))
+        lines = []
+        for place, row in enumerate(own, start=1):
+            share = "–"
+            if np.isfinite(row["score"]):
+                share = f"{100 * row['score']:.1f}%"
+                if np.isfinite(row["halfwidth"]) and row["halfwidth"] > 0:
+                    share += f" ± {100 * row['halfwidth']:.1f}"
+            lines.append([str(place), escape(style.name(row["policy"])), interval(row["mean"], row["mean_halfwidth"]), share])
+        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')} ({escape(unit)})", "gap closed"]
+        text += table(header, lines, "rlrr") + "\n"
+    return text
+
+
+def references(entry: Entry) -> str:
+    """The entry's references with the reason each is cited."""
+    lines = []
+    for item in entry.references:
+        link = f" [{escape(item.url.removeprefix('https://'))}]({item.url})" if item.url else ""
+        lines.append(f"- {item.text.strip()}{link} — {item.reason.strip()}")
+    return "\n".join(lines) + "\n"

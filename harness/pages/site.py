@@ -1,0 +1,243 @@
+"""The pages that speak of all entries: landing page, the paper in figures, coverage, performance, table of contents."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openqueues import registry
+from openqueues.pages import reproduction, style
+from openqueues.pages.markdown import code, escape, figure, percent, span, table
+
+if TYPE_CHECKING:
+    from openqueues.entry import Entry
+
+SECTIONS = {
+    "2.1": "Single queues: models and analysis",
+    "2.2": "One bit and more",
+    "2.3": "Worst-case bounds",
+    "2.4": "The cost of predictions",
+    "2.5": "Many servers",
+    "4.1": "Scheduling in LLM serving",
+    "4.2": "Cost, batch work, prompt sharing",
+    "4.3": "Pools of GPUs",
+    "5.1": "API-augmented requests",
+    "5.2": "Choosing and drafting models",
+    "5.3": "Compound systems",
+    "6": "Reasoning",
+}
+STATES = {
+    "none": ("·", "no entry yet"),
+    "open": ("○", "entry here, theory open"),
+    "partly": ("◐", "entry here, theory partly settled"),
+    "settled": ("●", "entry here, theory settled"),
+}
+
+
+def page(entry: Entry) -> str:
+    """Path of an entry's page inside the book, without suffix."""
+    return f"entries/{entry.slug}/index"
+
+
+def answering(entries: list[Entry]) -> dict[str, list[Entry]]:
+    """Entries by the question that they answer."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for answer in entry.answers:
+            found[answer].append(entry)
+    return found
+
+
+def state(question: str, found: dict[str, list[Entry]]) -> str:
+    """State of a question: none without an entry, else the most settled theory that its entries report."""
+    if not found.get(question):
+        return "none"
+    order = ("open", "partly", "settled")
+    states = [entry.status.state if entry.status else "open" for entry in found[question]]
+    return max(states, key=order.index)
+
+
+def grid(entries: list[Entry]) -> str:
+    """All questions as a table of chips, a row per section; a chip leads to its entry's page."""
+    found = answering(entries)
+    sections: dict[str, list[str]] = defaultdict(list)
+    for question in registry.questions().values():
+        kind = state(question.id, found)
+        words = f"{question.id} {STATES[kind][0]}"
+        target = f"[{words}]({page(found[question.id][0])}.md)" if found.get(question.id) else f"[{words}]"
+        sections[question.section].append(f"{target}{{.chip .{kind}}}")
+    rows = [[f"**{key}** {SECTIONS.get(key, '')}", " ".join(chips)] for key, chips in sections.items()]
+    marks = " ".join(f"[{sign} {words}]{{.chip .{kind}}}" for kind, (sign, words) in STATES.items())
+    return table(["section of the paper", "its open questions"], rows, "ll") + f"\n{marks}\n"
+
+
+def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
+    """The paper in figures: which printed values are reproduced, which differ, and where sources contradict each other."""
+    chosen = [entry for entry in entries if entry.kind == "reproduction"]
+    every = [row | {"parameters": json.loads(row["parameters"])} for e in chosen for row in facts[e.slug].get("verdicts", [])]
+    every = [{key: float("nan") if value is None else value for key, value in row.items()} for row in every]
+    text = [
+        "# The paper in figures\n",
+        "The survey's own tables and figures, computed again twice: by analysis without simulation, and by simulation "
+        "without analysis. Every printed number has a verdict.\n",
+    ]
+    if every:
+        text += [reproduction.counts(every), reproduction.legend()]
+    rows = []
+    for entry in chosen:
+        number = facts[entry.slug].get("counts", {})
+        cells = [span(f"{number.get(v, 0)} {reproduction.SIGNS[v]}", reproduction.KINDS[v]) if number.get(v) else "–"
+                 for v in reproduction.SIGNS]  # fmt: skip
+        rows.append([f"[{escape(entry.title)}]({page(entry)}.md)", *cells])
+    text.append(table(["reproduced", "agree", "differ", "cannot tell"], rows))
+    clashes = conflicts(every)
+    if clashes:
+        text += ["## Printed values that contradict each other\n", clashes]
+    text += reproduction.findings(every)
+    return "\n".join(text)
+
+
+def conflicts(rows: list[dict]) -> str:
+    """Values printed for the same quantity that differ by more than their rounding and noise, as a table."""
+    same: dict[tuple, list[dict]] = defaultdict(list)
+    for row in rows:
+        same[(json.dumps(row["parameters"], sort_keys=True), row["policy"])].append(row)
+    lines = []
+    for (_, policy), group in same.items():
+        verdict = {row["verdict"] for row in group}
+        if len({row["source"] for row in group}) < 2 or not {"agrees", "differs"} <= verdict:
+            continue
+        first = group[0]
+        shown = [f"{escape(row['source'])}: {row['printed']} ({percent(row['deviation'])})" for row in group]
+        where = ", ".join(f"{key} {value}" for key, value in first["parameters"].items())
+        right = [row["source"] for row in group if row["verdict"] == "agrees"]
+        lines.append([escape(style.name(policy)), escape(where), "; ".join(shown), reproduction._reference(first), escape(", ".join(right))])
+    if not lines:
+        return ""
+    header = ["policy", "at", "printed (deviation from exact)", "found here", "agrees with us"]
+    return table(header, lines, "lllll")
+
+
+def coverage(entries: list[Entry]) -> str:
+    """Every question of the paper: what is asked, what a run must show, and which entry does."""
+    found = answering(entries)
+    questions = registry.questions()
+    done = sum(1 for question in questions if found.get(question))
+    text = [
+        "# Coverage of the paper's questions\n",
+        f"The paper asks {len(questions)} open questions; {done} have an entry. The state of the theory is kept by hand, with a "
+        "date and a note on each entry's page; everything else here is generated.\n",
+    ]
+    sections: dict[str, list[list[str]]] = defaultdict(list)
+    for question in questions.values():
+        kind = state(question.id, found)
+        sign, words = STATES[kind]
+        links = ", ".join(f"[{escape(entry.title)}]({page(entry)}.md)" for entry in found.get(question.id, [])) or "none yet"
+        sections[question.section].append(
+            [f"[{question.id} {sign}]{{.chip .{kind}}}", escape(question.gist), escape(question.show), links]
+        )
+    for key, rows in sections.items():
+        text += [f"## {key} {SECTIONS.get(key, '')}\n", table(["", "asked", "what a run must show", "entry"], rows, "llll")]
+    return "\n".join(text)
+
+
+def contents(template: str, entries: list[Entry]) -> str:
+    """The table of contents: the template's lines `# reproductions` and `# questions` become the entries' pages."""
+    lines = []
+    for line in template.splitlines():
+        mark = line.strip().removeprefix("# ")
+        kind = {"reproductions": "reproduction", "questions": "question"}.get(mark)
+        if kind is None or not line.strip().startswith("# "):
+            lines.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += [f"{indent}- file: {page(entry)}" for entry in entries if entry.kind == kind]
+    return "\n".join(lines) + "\n"
+
+
+def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str:
+    """How much of the gap each entry's policies close, in one figure; empty when no entry has a score."""
+    scored = [(entry, facts[entry.slug]["scores"]) for entry in entries if facts[entry.slug].get("scores")]
+    if not scored:
+        return ""
+    drawing = _headlines(scored)
+    style.save(drawing, folder / "headlines.svg")
+    return figure(
+        "headlines.svg",
+        "Gap between floor and ceiling that each policy closes, entry by entry",
+        "How much of the gap between blind and clairvoyant service each policy closes, at each entry's headline point, with "
+        "95% intervals. 0%: the floor; 100%: the ceiling.",
+        "headlines",
+    )
+
+
+def _headlines(scored: list[tuple[Entry, list[dict]]]):
+    style.use()
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    drawing, axis = plt.subplots(figsize=(8.0, 0.9 + 0.62 * len(scored)), layout="constrained")
+    seen: dict[str, None] = {}
+    for row, (_, scores) in enumerate(scored):
+        finite = [s for s in scores if s["score"] is not None and s["score"] == s["score"]]
+        for k, item in enumerate(sorted(finite, key=lambda s: s["score"])):
+            look = style.look(item["policy"])
+            y = row + (0.16 if k % 2 else -0.16)
+            axis.errorbar(
+                [100 * item["score"]], [y], xerr=[100 * (item["halfwidth"] or 0)], marker=look.marker, color=look.colour,
+                markerfacecolor=look.face, linestyle="none", elinewidth=1.1, capsize=2, markersize=6.5,
+            )  # fmt: skip
+            seen[item["policy"]] = None
+        if row % 2 == 0:
+            axis.axhspan(row - 0.5, row + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
+    axis.set_yticks(range(len(scored)), [", ".join(entry.answers) for entry, _ in scored])
+    axis.set_ylim(len(scored) - 0.5, -0.5)
+    axis.set_xlim(left=max(axis.get_xlim()[0], -60))
+    axis.grid(False, axis="y")
+    axis.set_xlabel("gap closed [%]")
+    handles = [
+        Line2D([], [], color=style.look(p).colour, marker=style.look(p).marker, linestyle="none",
+               markerfacecolor=style.look(p).face, label=style.name(p))
+        for p in seen
+    ]  # fmt: skip
+    longest = max(len(style.name(policy)) for policy in seen)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(seen), int(96 / (longest + 6)))))
+    return drawing
+
+
+def performance(file: Path) -> str:
+    """The performance chapter from the benchmark's JSON, or how to make it where it was not run."""
+    text = ["# Performance\n"]
+    if not file.is_file():
+        text.append("The benchmark has not been run here. `python benchmarks/run.py` makes its results; `snakemake` then shows them.\n")
+        return "\n".join(text)
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    text += _measured(measured)
+    return "\n".join(text)
+
+
+def _measured(measured, level: int = 2) -> list[str]:
+    """Any JSON of named tables as headings, tables and lines."""
+    parts = []
+    plain = {k: v for k, v in measured.items() if not isinstance(v, (dict, list))}
+    if plain:
+        parts.append(table(["", "value"], [[escape(k.replace("_", " ")), _number(v)] for k, v in plain.items()]))
+    for key, value in measured.items():
+        if isinstance(value, dict):
+            parts += [f"{'#' * level} {key.replace('_', ' ')}\n", *_measured(value, level + 1)]
+        elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            header = list(dict.fromkeys(name for row in value for name in row))
+            rows = [[_number(row.get(name, "")) for name in header] for row in value]
+            kinds = "".join("r" if isinstance(value[0].get(name), (int, float)) else "l" for name in header)
+            parts += [f"{'#' * level} {key.replace('_', ' ')}\n", table([h.replace("_", " ") for h in header], rows, kinds)]
+        elif isinstance(value, list):
+            parts.append(f"{key.replace('_', ' ')}: " + ", ".join(code(str(v)) for v in value) + "\n")
+    return parts
+
+
+def _number(value) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return escape(str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

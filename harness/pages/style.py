@@ -1,0 +1,149 @@
+"""How figures look: one colour, marker and name per policy everywhere, and files that are the same on every run."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from openqueues.models.spec import parse_spec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; its yellow is too pale for lines on white.
+BLACK, GREY, LIGHT = "#1b1b1b", "#7a7a7a", "#a8a8a8"
+ORANGE, SKY, GREEN, BLUE = "#e69f00", "#56b4e9", "#009e73", "#0072b2"
+VERMILION, PURPLE, OLIVE = "#d55e00", "#cc79a7", "#8f8b1e"
+PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, OLIVE)
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+INK, RULE = "#2b2b2b", "#e4e4e4"
+
+# Greys for blind policies, blues and black for true sizes, warm colours for predictions, green for bits.
+FIXED = {
+    "fcfs": (GREY, "o"),
+    "lcfs": (LIGHT, "X"),
+    "ps": (LIGHT, "s"),
+    "las": (GREY, "v"),
+    "sjf": (SKY, "D"),
+    "psjf": (BLUE, "s"),
+    "srpt": (BLACK, "^"),
+    "spjf": (ORANGE, "D"),
+    "pspjf": (OLIVE, "s"),
+    "sprpt": (VERMILION, "^"),
+    "bounce": (PURPLE, "P"),
+    "onebit": (GREEN, "o"),
+    "onebit-true": ("#66c2a5", "o"),
+}
+BITS = ("#a6dba0", "#7fc97f", "#4daf6a", "#1b9e77", "#0b7a5b", "#00543d", "#003626")
+NAMES = {
+    "las": "LAS",
+    "bounce": "SPRPT with bounce",
+    "onebit": "one bit",
+    "onebit-true": "one bit of the true size",
+    "kbit": "k bits",
+}
+
+
+class Look(NamedTuple):
+    """Colour, marker and line of a policy. Non-preemptive variants are dashed and their markers hollow."""
+
+    colour: str
+    marker: str
+    dashed: bool
+
+    @property
+    def line(self) -> str | tuple:
+        return (0, (4, 2)) if self.dashed else "-"
+
+    @property
+    def face(self) -> str:
+        return "white" if self.dashed else self.colour
+
+
+@cache
+def look(policy: str) -> Look:
+    """The look of a policy: a fixed function of its specification, so the same in every figure and book."""
+    base, arguments = parse_spec(policy, "policy")
+    dashed = str(arguments.get("preemptive", "")).lower() == "false" or base in ("sjf", "spjf")
+    if base == "kbit":
+        bits = int(arguments.get("bits", 1))
+        return Look(BITS[min(max(bits, 1), len(BITS)) - 1], MARKERS[bits % len(MARKERS)], dashed)
+    if base in FIXED:
+        return Look(*FIXED[base], dashed)
+    number = int.from_bytes(hashlib.blake2b(policy.encode(), digest_size=4).digest(), "big")
+    return Look(PALETTE[number % len(PALETTE)], MARKERS[number // 64 % len(MARKERS)], dashed)
+
+
+@cache
+def name(policy: str) -> str:
+    """A policy's name for readers: `SRPT`, `one bit, non-preemptive`; an entry's own file keeps its name."""
+    base, arguments = parse_spec(policy, "policy")
+    arguments = dict(arguments)
+    words = NAMES.get(base, base.upper() if base in FIXED else base)
+    if base == "kbit" and "bits" in arguments:
+        bits = f"{arguments.pop('bits'):g}"
+        words = f"{bits} bit" if bits == "1" else f"{bits} bits"
+    tail = []
+    for key, value in arguments.items():
+        text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+        if key == "preemptive":
+            tail.append("preemptive" if text == "true" else "non-preemptive")
+        elif key == "thresholds":
+            tail.append(f"{text} thresholds")
+        elif text == "optimal":
+            tail.append(f"best {key}")
+        else:
+            tail.append(f"{key} {text}")
+    return ", ".join([words, *tail])
+
+
+def use() -> None:
+    """Set matplotlib to the book's style: no display, plain grid, fixed identifiers inside SVG files."""
+    import matplotlib
+    import seaborn
+
+    matplotlib.use("svg")
+    seaborn.set_theme(style="white")
+    matplotlib.rcParams.update(
+        {
+            "font.family": "DejaVu Sans",  # shipped with matplotlib, so the same on every machine
+            "font.size": 9.5,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 9.5,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "axes.edgecolor": "#9a9a9a",
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": RULE,
+            "grid.linewidth": 0.7,
+            "axes.axisbelow": True,
+            "xtick.color": "#555555",
+            "ytick.color": "#555555",
+            "xtick.labelsize": 8.5,
+            "ytick.labelsize": 8.5,
+            "lines.linewidth": 1.6,
+            "lines.markersize": 5,
+            "legend.frameon": False,
+            "legend.fontsize": 8.8,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "svg.hashsalt": "openqueues",
+            "svg.fonttype": "path",
+        }
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write an SVG without a date, so that the same figure has the same bytes, and close it."""
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.08)
+    plt.close(figure)
