@@ -2,7 +2,7 @@
 # requires-python = ">=3.11,<3.14"
 # dependencies = ["ciw==3.2.7", "simpy==4.1.2", "most-queue==2.9", "line-solver==3.0.8.0"]
 # ///
-"""Other simulators of the M/M/1 queue, one run each: `peers.py PEER POLICY LOAD JOBS SEED` prints one line of JSON.
+"""Other simulators of M/M/1, one run each: `peers.py PEER POLICY LOAD JOBS SEED` prints one line of JSON.
 
 They live in an environment of their own (the block above; `uv run --script` makes it), since line-solver
 needs pandas below 3 and none of them is needed to use openqueues. Timed is the simulation alone, random
@@ -31,7 +31,7 @@ def batch_means(responses, batches=20):
 
 
 def run_simpy(policy, load, jobs, seed):
-    """FCFS by SimPy's Resource; SRPT and SPRPT by a server process with a heap, which SimPy leaves to its user."""
+    """FCFS by SimPy's Resource; SRPT and SPRPT by a server process with a heap, left to the user of SimPy."""
     import simpy
 
     rng = random.Random(seed)
@@ -185,7 +185,8 @@ def main():
         sys.exit(f"{peer} cannot do {policy} exactly")
     seconds, result = run(policy, float(load), int(jobs), int(seed))
     mean, error = batch_means(result) if isinstance(result, list) else result
-    sys.stdout.write("\n" + json.dumps({"cpu": seconds, "jobs": int(jobs), "mean": mean, "standard_error": error}) + "\n")
+    line = {"cpu": seconds, "jobs": int(jobs), "mean": mean, "standard_error": error}
+    sys.stdout.write("\n" + json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":
