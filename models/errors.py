@@ -1,7 +1,7 @@
 """The one error that a user can cause: its message is shown as it is, without a traceback."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):

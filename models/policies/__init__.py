@@ -1,0 +1,175 @@
+"""Policies: one short file each, the built-in ones in this folder and a contributor's anywhere.
+
+    SEES        the columns that the policy may look at, among size, predicted, arrival, age
+    SHAPE       "falling": the rank never rises while a job is served; "general": it may, and then turn(...)
+                gives the next age at which the rank changes direction or jumps; "sharing": no rank,
+                processor sharing
+    TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
+    PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
+    rank(...)   the lowest is served; its arguments are the columns of SEES and the parameters
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from openqueues.models.errors import InputError, unknown
+from openqueues.models.spec import check_keys, parse_spec
+
+COLUMNS = ("size", "predicted", "arrival", "age")
+SHAPES = ("falling", "general", "sharing")
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy read from its file; nothing of it has been executed."""
+
+    name: str
+    spec: str
+    doc: str
+    source: str
+    sees: tuple[str, ...]
+    shape: str
+    newest_first: bool
+    arguments: tuple[str, ...]
+    parameters: dict[str, Any]
+    path: Path
+
+    @property
+    def information(self) -> str:
+        """The information class that boards compare within: blind, predictions or oracle."""
+        if "size" in self.sees:
+            return "oracle"
+        if "predicted" not in self.sees:
+            return "blind"
+        return "one bit" if self.name == "onebit" else "predictions"
+
+
+def names() -> list[str]:
+    """The names of the built-in policies."""
+    return sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_") and
+                  path.stem not in ("resolve", "kbit-nonpreemptive"))
+
+
+def path_of(spec: str, folder: Path | None = None) -> Path:
+    """The file of the policy that `spec` names: a path, one of `folder`'s files, or a built-in one."""
+    if spec.endswith(".py"):
+        path = Path(spec)
+        if not path.is_file():
+            raise InputError(f"policy file '{spec}' does not exist: give the path of a Python file.")
+        return path
+    name = spec.partition(":")[0].strip()
+    if folder is not None and (folder / f"{name}.py").is_file():
+        return folder / f"{name}.py"
+    if name not in names():
+        own = [path.stem for path in folder.glob("*.py")] if folder is not None else []
+        raise unknown("policy", name, names() + own)
+    return _FOLDER / f"{name}.py"
+
+
+def policy(spec: str, folder: Path | None = None) -> Policy:
+    """Read the policy that `spec` names, for example `sprpt`, `onebit:threshold=1.5` or `policies/mine.py`.
+
+    `folder` holds further policies, found by their file's name. Raises InputError with one sentence for an
+    unknown name or parameter and for a file that breaks the contract.
+    """
+    path = path_of(spec, folder)
+    name, given = (path.stem, {}) if spec.endswith(".py") else parse_spec(spec, "policy")
+    if name == "kbit" and given.get("preemptive") is False and path.parent == _FOLDER:
+        path = _FOLDER / "kbit-nonpreemptive.py"
+    read = _read(path)
+    check_keys(given, read["parameters"], f"policy '{name}'")
+    return Policy(name=name, spec=spec, **{**read, "parameters": {**read["parameters"], **given}})
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        source = path.read_text()
+        tree = ast.parse(source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"policy file '{path}' cannot be read: {error}.") from None
+    except SyntaxError as error:
+        raise InputError(f"policy file '{path}' is not valid Python at line {error.lineno}: {error.msg}.") from None
+    where = f"policy file '{path.name}'"
+    constants: dict[str, Any] = {"PARAMETERS": {}, "TIES": "first"}
+    functions: dict[str, list[str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id in ("SEES", "SHAPE", "TIES", "PARAMETERS"):
+                constants[node.targets[0].id] = _literal(node, where)
+        elif isinstance(node, ast.FunctionDef):
+            functions[node.name] = [argument.arg for argument in node.args.args]
+    _check_imports(tree, where)
+    _check_constants(constants, where)
+    shape, parameters = constants["SHAPE"], constants["PARAMETERS"]
+    sees = tuple(constants["SEES"])
+    wanted = {"falling": ["rank"], "general": ["rank", "turn"], "sharing": []}[shape]
+    for name in wanted:
+        if name not in functions:
+            raise InputError(f"{where} has SHAPE = '{shape}' but no function {name}: write def {name}(...).")
+        for argument in functions[name]:
+            if argument not in sees and argument not in parameters:
+                raise InputError(
+                    f"{where}: {name} takes '{argument}', which is neither in SEES nor in PARAMETERS: "
+                    f"declare it in one of them (columns: {', '.join(COLUMNS)})."
+                )
+    if shape == "general" and functions["rank"] != functions["turn"]:
+        raise InputError(f"{where}: turn takes other arguments than rank: give both the same ones.")
+    return {
+        "doc": ast.get_docstring(tree) or "",
+        "source": source,
+        "sees": sees,
+        "shape": shape,
+        "newest_first": constants["TIES"] == "last",
+        "arguments": tuple(functions.get("rank", ())) if shape != "sharing" else (),
+        "parameters": parameters,
+        "path": path,
+    }
+
+
+def _literal(node: ast.Assign, where: str) -> Any:
+    try:
+        return ast.literal_eval(node.value)
+    except ValueError:
+        raise InputError(f"{where}: {node.targets[0].id} must be a plain constant, not computed.") from None
+
+
+def _check_imports(tree: ast.Module, where: str) -> None:
+    for node in ast.walk(tree):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or "."]
+        for module in modules:
+            if module.split(".")[0] not in ("math", "numpy", "__future__"):
+                raise InputError(
+                    f"{where} imports '{module}': a policy is one file of its own and may import only math "
+                    "and numpy, since it is compiled into the kernel."
+                )
+
+
+def _check_constants(constants: dict[str, Any], where: str) -> None:
+    if "SEES" not in constants:
+        raise InputError(f"{where} does not say what it looks at: write SEES = ('predicted', 'age') or the like.")
+    sees = constants["SEES"]
+    if not isinstance(sees, tuple | list) or not all(isinstance(column, str) for column in sees):
+        raise InputError(f"{where}: SEES must be a tuple of column names, for example ('predicted',).")
+    for column in sees:
+        if column not in COLUMNS:
+            raise unknown(f"column in SEES of {where}", column, COLUMNS)
+    if constants.get("SHAPE") not in SHAPES:
+        raise InputError(f"{where}: SHAPE must be one of {', '.join(map(repr, SHAPES))}.")
+    if constants["TIES"] not in ("first", "last"):
+        raise InputError(f"{where}: TIES must be 'first' or 'last'.")
+    if not isinstance(constants["PARAMETERS"], dict):
+        raise InputError(f"{where}: PARAMETERS must be a table of names and defaults.")
+    for name in constants["PARAMETERS"]:
+        if not isinstance(name, str) or not name.isidentifier() or name in COLUMNS:
+            raise InputError(f"{where}: PARAMETERS has '{name}', which is not a free name for an argument.")

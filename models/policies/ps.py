@@ -1,0 +1,4 @@
+"""Processor sharing: all jobs present get equal shares of the server."""
+
+SEES = ()
+SHAPE = "sharing"

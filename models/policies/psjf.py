@@ -1,0 +1,8 @@
+"""Preemptive shortest job first: the smallest original size."""
+
+SEES = ("size",)
+SHAPE = "falling"
+
+
+def rank(size):
+    return size
