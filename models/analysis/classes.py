@@ -1,0 +1,80 @@
+"""Predictions that take finitely many values: every quantity is a sum over classes of an integral over sizes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from openqueues.models.analysis.grid import ORDERS, Grid
+from openqueues.models.analysis.noise import bounced
+from openqueues.models.analysis.ranking import Discrete, Service, size_edges
+from openqueues.models.laws import Classes, SizeLaw
+
+
+class ClassPredictions(Discrete):
+    """Levels as for SizesWithDensity; a discrete law of sizes needs none, its integrals are sums."""
+
+    def __init__(self, law: SizeLaw, classes: Classes, level: int):
+        self._law, self._classes, self._order = law, classes, ORDERS[min(level, 1)]
+        if law.atoms is None:
+            edges = size_edges(law, level)
+            kinks = _within((*classes.breakpoints, *classes.edges), edges)
+            self._edges = np.union1d(edges, kinks)
+        values = np.asarray(classes.values, dtype=float)
+        x, mass = self._nodes(())
+        weight = self._chance(x) * mass[:, None]
+        super().__init__(values, np.stack([weight.sum(axis=0), x @ weight, x**2 @ weight]))
+
+    def _nodes(self, cuts):
+        """Sizes and their probabilities, with panels that end at `cuts`."""
+        if self._law.atoms is not None:
+            return self._law.atoms
+        grid = Grid(np.union1d(self._edges, _within(cuts, self._edges)), self._order)
+        return grid.x, self._law.pdf(grid.x) * grid.weights
+
+    def _chance(self, x):
+        return self._classes.probability(x)
+
+    @cached_property
+    def _by_class(self):
+        """For each class the sizes and their probabilities within it; panels end at the kinks of the integrands."""
+        tables = []
+        for index, own in enumerate(self.points):
+            x, mass = self._nodes(np.concatenate((np.abs(own - self.points), own + self.points)))
+            mass = mass * self._chance(x)[:, index]
+            tables.append((x[mass > 0], mass[mass > 0]))
+        return tables
+
+    def falling(self):
+        return self._service(lambda part, y: part, self._fall)
+
+    def bounce(self):
+        """A job of larger class is served at rank at most y while its age is within y of its prediction."""
+        return self._service(
+            lambda part, y: np.minimum(part, 2 * y), lambda rate, x, y: bounced(self, rate, x, y)
+        )
+
+    def _service(self, recycled_part, residence):
+        def recycled_at(y):
+            y = np.asarray(y, dtype=float)
+            flat = [self._recycled(value, recycled_part) for value in y.ravel()]
+            return np.reshape(flat, y.shape)
+
+        def mean_residence(rate):
+            pairs = zip(self.points, self._by_class, strict=True)
+            return float(sum(residence(rate, x, np.full_like(x, y)) @ mass for y, (x, mass) in pairs))
+
+        return Service(recycled_at(self.points), recycled_at, mean_residence, residence)
+
+    def _recycled(self, y, recycled_part):
+        """E of the squared part that a job of a larger class leaves once its rank has come down to y."""
+        total = 0.0
+        for index in np.flatnonzero(self.points > y):
+            x, mass = self._by_class[index]
+            total += recycled_part(np.maximum(x - (self.points[index] - y), 0.0), y) ** 2 @ mass
+        return total
+
+
+def _within(points, edges):
+    points = np.asarray(points, dtype=float)
+    return points[(points > edges[0]) & (points < edges[-1])]

@@ -1,0 +1,113 @@
+"""Mean response time of each policy. `POLICIES` is the list: a new policy is one function and one line there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from openqueues.models.analysis.bits import k_bits, one_bit
+from openqueues.models.analysis.queue import Queue, Response
+
+
+@dataclass(frozen=True)
+class Analysable:
+    """A policy that can be analysed: what it ranks by (size or prediction), its parameters and defaults."""
+
+    respond: Callable[..., Response]
+    by: str = "size"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fcfs(queue: Queue) -> Response:
+    """First come first served, Pollaczek-Khinchine."""
+    wait = queue.waiting_work / (1 - queue.load)
+    return Response(queue.law.mean + wait, lambda x, y: x + wait)
+
+
+def sharing(queue: Queue) -> Response:
+    """Processor sharing and preemptive last come first served: x / (1 - load)."""
+    return Response(queue.law.mean / (1 - queue.load), lambda x, y: x / (1 - queue.load))
+
+
+def las(queue: Queue) -> Response:
+    """Least attained service: a job of size x sees every job cut off at x (Schrage, 1967)."""
+
+    def given(x, y):
+        below = ranking.below(x, strictly=False)
+        above = np.maximum(1 - below[0], 0.0)
+        free = 1 - queue.rate * (below[1] + x * above)
+        return x / free + 0.5 * queue.rate * (below[2] + x**2 * above) / free**2
+
+    ranking = queue.ranking
+    return Response(float(ranking.share @ given(ranking.points, None)), given)
+
+
+def shortest_first(queue: Queue) -> Response:
+    """Non-preemptive, smallest order first (SJF, SPJF): Cobham's priorities, one for each order."""
+
+    def wait(before, upto):
+        return queue.waiting_work / ((1 - queue.rate * before[1]) * (1 - queue.rate * upto[1]))
+
+    ranking = queue.ranking
+    mean = queue.law.mean + float(ranking.share @ wait(ranking.before, ranking.upto))
+    return Response(mean, lambda x, y: x + wait(ranking.below(y), ranking.below(y, strictly=False)))
+
+
+def preemptive_shortest_first(queue: Queue) -> Response:
+    """Preemptive, smallest order first (PSJF, PSPJF)."""
+    rate, ranking = queue.rate, queue.ranking
+
+    def parts(before, upto):
+        free = 1 - rate * before[1]
+        return 0.5 * rate * upto[2] / (free * (1 - rate * upto[1])), 1 / free
+
+    def given(x, y):
+        wait, stretch = parts(ranking.below(y), ranking.below(y, strictly=False))
+        return wait + x * stretch
+
+    wait, stretch = parts(ranking.before, ranking.upto)
+    return Response(float(ranking.share @ wait + ranking.work @ stretch), given)
+
+
+def shortest_remaining_first(queue: Queue) -> Response:
+    """Preemptive, smallest order minus age first (SRPT, Schrage and Miller 1966; SPRPT, Mitzenmacher 2020)."""
+    return _with_service(queue, queue.ranking.falling())
+
+
+def bounce(queue: Queue) -> Response:
+    """Rank min(|prediction - age|, prediction) (Scully, Grosof and Mitzenmacher, 2022)."""
+    return _with_service(queue, queue.ranking.bounce())
+
+
+def _with_service(queue, service):
+    rate, ranking = queue.rate, queue.ranking
+
+    def wait(before, upto, recycled):
+        return 0.5 * rate * (upto[2] + recycled) / ((1 - rate * before[1]) * (1 - rate * upto[1]))
+
+    def given(x, y):
+        waiting = wait(ranking.below(y), ranking.below(y, strictly=False), service.recycled_at(y))
+        return waiting + service.residence(rate, x, y)
+
+    mean = float(ranking.share @ wait(ranking.before, ranking.upto, service.recycled))
+    return Response(mean + service.mean_residence(rate), given)
+
+
+POLICIES = {
+    "fcfs": Analysable(fcfs),
+    "lcfs": Analysable(sharing),
+    "ps": Analysable(sharing),
+    "las": Analysable(las),
+    "sjf": Analysable(shortest_first),
+    "psjf": Analysable(preemptive_shortest_first),
+    "srpt": Analysable(shortest_remaining_first),
+    "spjf": Analysable(shortest_first, "predicted"),
+    "pspjf": Analysable(preemptive_shortest_first, "predicted"),
+    "sprpt": Analysable(shortest_remaining_first, "predicted"),
+    "bounce": Analysable(bounce, "predicted"),
+    "onebit": Analysable(one_bit, "predicted", {"threshold": "optimal", "preemptive": True}),
+    "onebit-true": Analysable(one_bit, "size", {"threshold": "optimal", "preemptive": True}),
+    "kbit": Analysable(k_bits, "predicted", {"bits": 2, "thresholds": "optimal", "preemptive": True}),
+}
