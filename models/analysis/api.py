@@ -45,6 +45,7 @@ def mean_response(joint: JointLaw, load: float, policy: str) -> Analysis:
     """
     load = checked_load(load)
     name, entry, parameters = read(policy)
+    parameters = _with_thresholds(joint, load, entry, parameters)
     values = [_respond(joint, load, entry, parameters, level).mean for level in (0, 1)]
     while _far(values) and len(values) <= _FINEST:
         values.append(_respond(joint, load, entry, parameters, len(values)).mean)
@@ -132,6 +133,16 @@ def read(policy: str):
     entry = POLICIES[name]
     check_keys(given, entry.parameters, f"policy '{name}'")
     return name, entry, {**entry.parameters, **given}
+
+
+def _with_thresholds(joint, load, entry, parameters):
+    """The parameters with thresholds made numbers, so that every resolution analyses the same policy."""
+    for key in ("threshold", "thresholds"):
+        if key in parameters:
+            queue = Queue(joint.sizes, load, ranking(joint, entry.by, 1))
+            numbers = read_thresholds(queue, parameters.get("bits", 1), parameters["preemptive"], parameters[key])
+            return {**parameters, key: numbers}
+    return parameters
 
 
 def _respond(joint: JointLaw, load: float, entry: Analysable, parameters, level: int) -> Response:

@@ -13,7 +13,6 @@ from openqueues.models.analysis.ranking import Array, Ranking
 from openqueues.models.errors import InputError
 
 _CANDIDATES = 400
-_ROUNDS = 12
 
 
 def one_bit(queue: Queue, threshold: float | str, preemptive: bool) -> Response:
@@ -112,34 +111,76 @@ def equal_thresholds(ranking: Ranking, classes: int) -> Array:
 
 
 def best_thresholds(queue: Queue, classes: int, preemptive: bool) -> Array:
-    """The thresholds of least mean response time, for at most `classes` classes; ascending, without repetition.
+    """The thresholds of least mean response time for at most `classes` classes: ascending, without repetition.
 
-    A threshold 0 or infinity says that everything is best served in one class. Candidates are taken again and
-    again, ever closer to the best so far, until the mean response time cannot change.
+    A threshold 0 or infinity says that everything is best served in one class.
     """
     points = candidates(queue.ranking)
-    if queue.ranking.discrete and len(points) <= _CANDIDATES:
-        return np.unique(_shortest_path(queue, [points] * (classes - 1), preemptive))
-    inner = points[1:-1]
-    if len(inner) > _CANDIDATES:
-        inner = inner[np.linspace(0, len(inner) - 1, _CANDIDATES).round().astype(int)]
-    chosen = _shortest_path(queue, [np.concatenate(([0.0], inner, [np.inf]))] * (classes - 1), preemptive)
-    index = np.clip(np.searchsorted(inner, chosen), 0, len(inner) - 1)
-    low, high = inner[np.maximum(index - 1, 0)], inner[np.minimum(index + 1, len(inner) - 1)]
-    for _ in range(_ROUNDS):
-        windows = []
-        for c, a, b in zip(chosen, low, high, strict=True):
-            if not 0 < c < np.inf:
-                windows.append(np.array([c]))
-            elif queue.ranking.discrete:
-                near = points[(points >= a) & (points <= b)]
-                windows.append(np.union1d(near[:: max(1, len(near) // 20)], [c]))
-            else:
-                windows.append(np.union1d(np.linspace(a, b, 17), [c]))
-        chosen = _shortest_path(queue, windows, preemptive)
-        span = (high - low) / 6
-        low, high = np.maximum(low, chosen - span), np.minimum(high, chosen + span)
+    tried = points
+    if len(points) > _CANDIDATES:
+        tried = points[np.linspace(0, len(points) - 1, _CANDIDATES).round().astype(int)]
+    chosen = _shortest_path(queue, [tried] * (classes - 1), preemptive)
+    if not queue.ranking.discrete:
+        return _polished(queue, np.unique(chosen), preemptive)
+    step = np.ceil(len(points) / len(tried)).astype(int)
+    while len(points) > len(tried):
+        windows = [points[max(i - step, 0) : i + step + 1] for i in np.searchsorted(points, chosen)]
+        better = _shortest_path(queue, windows, preemptive)
+        if np.array_equal(better, chosen):
+            break
+        chosen = better
     return np.unique(chosen)
+
+
+def _polished(queue, chosen, preemptive):
+    """Newton's method, damped, in the logarithm of the thresholds that are neither 0 nor infinite.
+
+    Each threshold meets its neighbours only, so all derivatives come from three values of each, by central
+    differences; their step balances rounding (1e-16 / step) and curvature (step^2).
+    """
+    free = np.flatnonzero((chosen > 0) & np.isfinite(chosen))
+    if not len(free):
+        return chosen
+    ends = np.concatenate(([0.0], chosen, [np.inf]))
+
+    def at(logs, step):
+        """(3, 3, classes) costs with the lower and the upper end of each class moved by -step, 0, step."""
+        moved = np.stack([ends] * 3)
+        moved[:, 1 + free] = np.exp(logs + np.array([-step, 0.0, step])[:, None])
+        moments = queue.ranking.below(moved)
+        last = np.arange(len(ends) - 1) == len(ends) - 2
+        low, high = moments[:, :, None, :-1], moments[:, None, :, 1:]
+        return _costs(queue, low, high, last, preemptive)
+
+    step, damping = 1e-4, 1e-6
+    logs = np.log(chosen[free])
+    costs = at(logs, step)
+    for _ in range(60):
+        above, under = costs[:, 1, 1:], costs[1, :, :-1]
+        slope = (above[2] - above[0] + under[2] - under[0])[free] / (2 * step)
+        bend = (above[2] + above[0] + under[2] + under[0] - 2 * (above[1] + under[1]))[free] / step**2
+        mixed = (costs[2, 2] - costs[2, 0] - costs[0, 2] + costs[0, 0])[1:-1] / (4 * step**2)
+        joined = np.diff(free) == 1
+        mixed = np.where(joined, mixed[free[:-1]], 0.0)
+        hessian = np.diag(bend) + np.diag(mixed, 1) + np.diag(mixed, -1)
+        scale = np.abs(bend).max()
+        move = -np.linalg.solve(hessian + damping * scale * np.eye(len(free)), slope)
+        new = logs + np.clip(move, -0.5, 0.5)
+        trial = at(new, step)
+        gain = costs[1, 1].sum() - trial[1, 1].sum()
+        if np.all(np.diff(new) > 0) and gain > 0:
+            logs, costs, damping = new, trial, damping / 10
+            if np.abs(move).max() < 1e-9:
+                break
+        elif np.abs(move).max() < 1e-9:
+            break
+        else:
+            damping = max(10 * damping, 1e-6)
+            if damping > 1e6:
+                break
+    chosen = chosen.copy()
+    chosen[free] = np.exp(logs)
+    return chosen
 
 
 def candidates(ranking: Ranking) -> Array:
@@ -164,11 +205,11 @@ def _shortest_path(queue, windows, preemptive):
     step = source = None
     for window in windows:
         if source is not previous or previous is not window:
-            step, source = _costs(queue, previous, window, False, preemptive), previous
+            step, source = _costs_between(queue, previous, window, False, preemptive), previous
         total = cost[:, None] + step
         back.append(total.argmin(axis=0))
         cost, previous = total.min(axis=0), window
-    total = cost + _costs(queue, previous, np.array([np.inf]), True, preemptive)[:, 0]
+    total = cost + _costs_between(queue, previous, np.array([np.inf]), True, preemptive)[:, 0]
     index = int(total.argmin())
     chosen = []
     for window, origin in zip(reversed(windows), reversed(back), strict=True):
@@ -177,11 +218,14 @@ def _shortest_path(queue, windows, preemptive):
     return np.array(chosen[::-1])
 
 
-def _costs(queue, low, high, last, preemptive):
-    """The share of the mean response time due to a class from each of `low` to each of `high`."""
+def _costs_between(queue, low, high, last, preemptive):
+    """`_costs` of classes from each of the thresholds `low` to each of `high`; infinite where they cross."""
     a = queue.ranking.below(low)[:, :, None]
     b = queue.ranking.below(high)[:, None, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wait, stretch = class_response(queue, a, b, last, preemptive)
-        cost = (b[0] - a[0]) * wait + (b[1] - a[1]) * stretch
-    return np.where(low[:, None] <= high, cost, np.inf)
+    return np.where(low[:, None] <= high, _costs(queue, a, b, last, preemptive), np.inf)
+
+
+def _costs(queue, low, high, last, preemptive):
+    """The share of the mean response time due to a class, from the moments below its ends."""
+    wait, stretch = class_response(queue, low, high, last, preemptive)
+    return (high[0] - low[0]) * wait + (high[1] - low[1]) * stretch
