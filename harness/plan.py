@@ -1,0 +1,221 @@
+"""What there is to run: the cells of a tier, each with a hash of exactly the sources that it depends on.
+
+Sources are found by reading import statements, never by importing: planning loads no numerical library and
+no entry.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+from openqueues import registry
+from openqueues.entry import Entry, Experiment, file_name
+
+MODELS = "openqueues.models"
+LIBRARIES = ("numpy", "numba", "scipy")
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A problem x experiment x policy: one file of results. `hash` changes when its result may change."""
+
+    problem: str
+    experiment: str
+    policy: str
+    path: str
+    hash: str
+
+    @property
+    def provenance(self) -> str:
+        """Path of the JSON that says how the file was made."""
+        return self.path.removesuffix(".parquet") + ".json"
+
+
+def cells(tier: str = "standard", results: str | Path = "results") -> list[Cell]:
+    """Every cell of every entry in this tier, in the registry's order."""
+    return [cell for entry in registry.entries() for cell in cells_of(entry, tier, results)]
+
+
+def cells_of(entry: Entry, tier: str = "standard", results: str | Path = "results") -> list[Cell]:
+    """The cells of one entry: its experiments in their order, and the policies of each in theirs."""
+    return [
+        cell(entry, experiment, policy, tier, results)
+        for experiment in entry.experiments
+        for policy in entry.policies_of(experiment)
+    ]
+
+
+def cell(
+    entry: Entry, experiment: Experiment, policy: str, tier: str, results: str | Path = "results"
+) -> Cell:
+    """The cell of one policy in one experiment; the policy may also be a path to a file."""
+    name = label(entry, policy)
+    path = Path(results) / tier / entry.slug / experiment.name / f"{file_name(name)}.parquet"
+    return Cell(entry.slug, experiment.name, name, path.as_posix(), _hash(entry, experiment, policy, tier))
+
+
+def label(entry: Entry, policy: str) -> str:
+    """The name of a policy in results: its specification, or the stem of a file given by its path."""
+    if not registry.is_path(policy):
+        return policy
+    path, colon, parameters = policy.partition(":")
+    file = Path(path).resolve()
+    if file.parent != (entry.folder / "policies").resolve() and (
+        file.stem in registry.builtin_policies() or file.stem in entry.own_policies
+    ):
+        raise registry.InputError(
+            f"{path} has the name of another policy, '{file.stem}': give the file another name."
+        )
+    return file.stem + colon + parameters
+
+
+def _hash(entry: Entry, experiment: Experiment, policy: str, tier: str) -> str:
+    size = experiment.tier(tier)
+    points = experiment.points(tier)
+    what = {
+        "problem": entry.slug,
+        "version": entry.version,
+        "experiment": experiment.name,
+        "policy": label(entry, policy),
+        "metrics": [metric.name for metric in entry.metrics],
+        "points": [[point.index, point.parameters] for point in points],
+        "jobs": size.jobs,
+        "replications": size.replications,
+        "libraries": _libraries(),
+        "sources": sources(entry, policy),
+        "files": _named_files(entry, points),
+    }
+    return hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def sources(entry: Entry, policy: str) -> dict[str, str]:
+    """Hash of every source file that a cell depends on, by a name free of where the files lie."""
+    chosen = registry.policy_file(entry, policy)
+    found = {f"policy/{chosen.name}": _digest(chosen)}
+    modules: set[str] = set(_imports(chosen, ""))
+    waiting, seen = [entry.folder / "problem.py"], set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen or not file.is_file():
+            continue
+        seen.add(file)
+        found[f"entry/{file.relative_to(entry.folder).as_posix()}"] = _digest(file)
+        for name in _imports(file, "entry"):
+            if name.startswith("entry."):
+                stem = entry.folder.joinpath(*name.split(".")[1:])
+                waiting += [stem.with_suffix(".py"), stem / "__init__.py"]
+            else:
+                modules.add(name)
+    reached = frozenset().union(*(_closure(name) for name in modules)) if modules else frozenset()
+    for file in reached:
+        found[file.relative_to(_models()).as_posix()] = _digest(file)
+    data = os.environ.get("OPENQUEUES_DATA", "")
+    if data and any("OPENQUEUES_DATA" in _text(file) for file in reached if file.suffix == ".py"):
+        found["OPENQUEUES_DATA"] = data
+    return found
+
+
+def _named_files(entry: Entry, points: list) -> dict[str, str]:
+    """Hash of each file that a parameter names as `file=PATH`, beside the entry or where we stand."""
+    found = {}
+    for point in points:
+        for value in point.parameters.values():
+            for name in re.findall(r"file=([^,]+)", value) if isinstance(value, str) else []:
+                for file in (entry.folder / name, Path(name)):
+                    if file.is_file():
+                        found[name] = _digest(file)
+                        break
+    return found
+
+
+@functools.cache
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+@functools.cache
+def _models() -> Path:
+    return registry.package_folder(MODELS)
+
+
+@functools.cache
+def _module_file(name: str) -> Path | None:
+    """File of a module of openqueues.models, None for what is an attribute and not a module."""
+    stem = _models().joinpath(*name.split(".")[2:])
+    for file in (stem / "__init__.py", stem.with_suffix(".py")):
+        if file.is_file():
+            return file
+    return None
+
+
+@functools.cache
+def _closure(module: str) -> frozenset[Path]:
+    """Files of all our model modules that importing this one can load, data beside them included."""
+    found: set[Path] = set()
+    waiting, seen = [module], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not name.startswith(MODELS):
+            continue
+        seen.add(name)
+        file = _module_file(name)
+        if file is None:
+            continue
+        found.add(file)
+        if file.name == "__init__.py":
+            found.update(_data(file.parent))
+        parent = name.rpartition(".")[0]
+        waiting += [parent, *_imports(file, name if file.name == "__init__.py" else parent)]
+    return frozenset(found)
+
+
+@functools.cache
+def _data(package: Path) -> tuple[Path, ...]:
+    """Data files of a package: in it or in its folders that hold no code; the root package has none."""
+    if package == _models():
+        return ()
+    plain = [folder for folder in package.iterdir() if folder.is_dir() and not any(folder.glob("*.py"))]
+    files = [file for folder in [package, *plain] for file in folder.iterdir()]
+    return tuple(
+        file for file in files if file.is_file() and file.suffix not in (".py", ".pyc", ".nbi", ".nbc", ".md")
+    )
+
+
+@functools.cache
+def _imports(file: Path, package: str) -> frozenset[str]:
+    """Names of our own modules that a file imports anywhere in it; `package` resolves relative imports."""
+    names = set()
+    for node in ast.walk(ast.parse(_text(file))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in names if name.split(".")[0] in ("entry", "openqueues"))
+
+
+@functools.cache
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+@functools.cache
+def _digest(file: Path) -> str:
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
