@@ -72,6 +72,8 @@ def build(folder: Path, chapters: Path) -> Path:
                 html = Path(scratch) / "_build" / "html"
                 shutil.rmtree(html / "_sources", ignore_errors=True)
                 (html / ".buildinfo").unlink(missing_ok=True)
+                for template in (html / "_static").rglob("*.html"):  # the theme leaves its own there
+                    template.unlink()
                 shutil.copytree(html, target, dirs_exist_ok=True)
     return folder / "book" / "index.html"
 

@@ -76,7 +76,7 @@ def interval(value: float, halfwidth: float) -> str:
     if halfwidth is None or not math.isfinite(halfwidth) or halfwidth <= 0:
         return text
     places = len(text.partition(".")[2])
-    return f"{text} ± {halfwidth:.{places}f}"
+    return f"{text}\u00a0±\u00a0{halfwidth:.{places}f}"  # kept on one line
 
 
 def percent(share: float, places: int = 2) -> str:

@@ -52,9 +52,12 @@ def gap(entry: Entry) -> str:
 def commands(entry: Entry) -> str:
     """How a reader tries a policy of their own on this entry."""
     return f"""```console
-$ openqueues new policy {entry.slug} mine     # writes a policy of ten lines to start from
-$ openqueues check {entry.slug}               # what it may see, what it returns, the exact special cases
+$ openqueues new policy {entry.slug} mine
+$ openqueues check {entry.slug}
 $ openqueues run {entry.slug} --tier smoke --policy mine
-$ snakemake                                   # runs what is new, and rebuilds this page with it
+$ snakemake
 ```
+
+The first command writes a policy of ten lines to start from; `check` says what it may see and tries it on the special
+cases; `run` simulates it alone; `snakemake` runs whatever is new and rebuilds this page with it.
 """

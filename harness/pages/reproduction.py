@@ -211,7 +211,7 @@ def printed(entry: Entry, expected: Expected, rows: list[dict]) -> str:
         lines.append(line)
     header = [expected.rows, *(escape(style.name(policy)) for policy in expected.columns)]
     made = "computed from a formula" if expected.made_by == "formula" else "simulated"
-    text = f"Printed values, which the source {made}; {counts(own)}\n{table(header, lines)}\n"
+    text = f"The printed values, {made} by the source. {counts(own)}\n{table(header, lines)}\n"
     full = [
         [
             str(row["parameters"][expected.rows]),

@@ -39,7 +39,7 @@ def head(data: Data) -> str:
     if entry.status:
         facts.append(f"theory {STATES[entry.status.state]} ({entry.status.date.isoformat()})")
     facts += [f"tier {data.tier}", f"version {entry.version}", f"folder `{entry.slug}`"]
-    return f"# {entry.title}\n\n{span(escape(entry.summary), 'lead')}\n\n{span(' · '.join(facts), 'facts')}\n"
+    return f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
 
 
 def model(entry: Entry) -> str:
@@ -80,13 +80,13 @@ def policies(entry: Entry) -> str:
     for policy in named:
         role = {entry.policies.floor: " (floor)", entry.policies.ceiling: " (ceiling)"}.get(policy, "")
         sees = ", ".join(registry.sees(registry.policy_file(entry, policy))) or "nothing"
-        rows.append([escape(style.name(policy)) + role, code(policy), escape(docstring(entry, policy)), sees])
+        rows.append([f"{escape(style.name(policy))}{role} {code(policy)}", escape(docstring(entry, policy)), sees])
     for policy in dict.fromkeys(policy.partition(":")[0] for policy in named):
         file = registry.policy_file(entry, policy)
         kind = "this entry's own" if policy in entry.own_policies else "built in"
         text = file.read_text(encoding="utf-8").strip()
         sources.append(f"`{file.name}`, {kind}:\n\n```python\n{text}\n```\n")
-    listing = table(["policy", "written", "what it does", "sees"], rows, "llll")
+    listing = table(["policy", "what it does", "sees"], rows, "lll")
     return listing + "\n" + fold("Source of each policy", "\n".join(sources))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ def conflicts(rows: list[dict]) -> str:
         if len({row["source"] for row in group}) < 2 or not {"agrees", "differs"} <= verdict:
             continue
         first = group[0]
+        group = list({row["printed"]: row for row in reversed(group)}.values())[::-1]  # the first source of each print
         shown = [f"{escape(row['source'])}: {row['printed']} ({percent(row['deviation'])})" for row in group]
         where = ", ".join(f"{key} {value}" for key, value in first["parameters"].items())
         right = [row["source"] for row in group if row["verdict"] == "agrees"]
@@ -192,7 +194,8 @@ def _headlines(scored: list[tuple[Entry, list[dict]]]):
             seen[item["policy"]] = None
         if row % 2 == 0:
             axis.axhspan(row - 0.5, row + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(scored)), [", ".join(entry.answers) for entry, _ in scored])
+    labels = [f"{', '.join(entry.answers)}  {entry.title}" for entry, _ in scored]
+    axis.set_yticks(range(len(scored)), ["\n".join(textwrap.wrap(label, 30)) for label in labels])
     axis.set_ylim(len(scored) - 0.5, -0.5)
     axis.set_xlim(left=max(axis.get_xlim()[0], -60))
     axis.grid(False, axis="y")

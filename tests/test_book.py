@@ -1,0 +1,243 @@
+"""The book as a reader meets it: every page opened in a real browser, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import small_entries
+
+from openqueues import book, registry, runner
+from openqueues.models.errors import InputError
+from openqueues.pages import markdown, style
+
+ROOT = Path(__file__).parents[1]
+WIDTHS = (1400, 390)  # pixels: a desk, a phone
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A book of two made-up entries: (its folder, the folder of the tier's results)."""
+    folder = tmp_path_factory.mktemp("book")
+    small_entries.write(folder / "problems")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENQUEUES_PROBLEMS", str(folder / "problems"))
+        patch.chdir(ROOT)
+        for entry in registry.entries():
+            for experiment in entry.experiments:
+                for policy in entry.policies_of(experiment):
+                    runner.run_cell(entry, experiment, policy, "smoke", folder / "results")
+            book.pages(entry, "smoke", folder / "results")
+        book.build(folder / "results" / "smoke", Path("book"))
+    return folder / "results" / "smoke" / "book", folder / "results" / "smoke"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium: install Debian's package chromium to have the pages opened")
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with driver.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def faults(browser, folder: Path, width: int) -> list[str]:
+    """Everything wrong with the pages of the book in `folder`: a line for each console error, request to another
+    host, failed load, dead link, missing anchor, image without content, formula not set, page wider than the window."""
+    found = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    name = ""
+    page.on("console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}"))
+    page.on("pageerror", lambda error: found.append(f"{name}: {error}"))
+    page.on(
+        "request",
+        lambda asked: asked.url.startswith(("file:", "data:", "blob:"))
+        or found.append(f"{name}: asks for {asked.url}"),
+    )
+    page.on("requestfailed", lambda asked: found.append(f"{name}: cannot load {asked.url}"))
+    anchors: dict[Path, set[str]] = {}
+    links: list[tuple[str, str]] = []
+    for file in sorted(folder.rglob("*.html")):
+        name = file.relative_to(folder).as_posix()
+        page.goto(file.as_uri(), wait_until="load")
+        if page.locator(".math").count():
+            page.wait_for_function("document.querySelectorAll('mjx-container').length > 0", timeout=10_000)
+        anchors[file.resolve()] = set(page.eval_on_selector_all("[id]", "all => all.map(one => one.id)"))
+        links += [(name, link) for link in page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")]
+        for image in page.eval_on_selector_all(
+            "img", "all => all.filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)"
+        ):
+            found.append(f"{name}: the image {image} is empty")
+        if page.locator("mjx-merror").count():
+            found.append(f"{name}: a formula cannot be set")
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            found.append(f"{name}: wider than {width} pixels")
+    page.close()
+    for name, link in sorted(set(links)):
+        parts = urlsplit(link)
+        if parts.scheme != "file":
+            continue
+        target = Path(unquote(parts.path)).resolve()
+        if not target.exists():
+            found.append(f"{name}: dead link {link}")
+        elif parts.fragment and unquote(parts.fragment) not in anchors.get(target, {unquote(parts.fragment)}):
+            found.append(f"{name}: no such place {link}")
+    return found
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_sound(browser, made, width):
+    assert faults(browser, made[0], width) == []
+
+
+@pytest.mark.skipif("OPENQUEUES_BOOK" not in os.environ, reason="OPENQUEUES_BOOK names no built book")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_of_the_given_book_is_sound(browser, width):
+    folder = Path(os.environ["OPENQUEUES_BOOK"])
+    assert (folder / "index.html").is_file()
+    assert faults(browser, folder, width) == []
+
+
+def test_faults_are_found(browser, made, tmp_path):
+    """The check itself can fail: a copy of the book is spoilt in each way that it looks for."""
+    shutil.copytree(made[0], tmp_path / "book")
+    file = tmp_path / "book" / "reading.html"
+    spoilt = (
+        "<img src='none.svg'><a href='gone.html'>gone</a><a href='paper.html#nowhere'>nowhere</a>"
+        "<script>undefinedFunction()</script><script src='https://example.org/a.js'></script>"
+        "<div style='width: 3000px'>wide</div></article>"
+    )
+    file.write_text(file.read_text().replace("</article>", spoilt))
+    said = "\n".join(faults(browser, tmp_path / "book", 1400))
+    for fault in ("none.svg is empty", "dead link", "no such place", "undefinedFunction", "asks for https", "wider"):
+        assert fault in said
+
+
+def test_figures_and_data_are_there(browser, made):
+    page = browser.new_page()
+    page.goto((made[0] / "entries" / "made-up-question" / "index.html").as_uri())
+    drawn = page.eval_on_selector_all("figure img", "all => all.map(one => one.naturalWidth)")
+    assert len(drawn) == 4  # two experiments, two metrics
+    assert page.locator("a.download").count() == 4
+    page.goto((made[0] / "entries" / "made-up-tables" / "index.html").as_uri())
+    shown = page.locator("td .differs, td .agrees, td .unclear")
+    texts = shown.all_inner_texts()
+    assert any("4.5000" in text and "✗" in text for text in texts)
+    assert any("10.0000" in text and "✓" in text for text in texts)
+    page.goto((made[0] / "index.html").as_uri())
+    assert page.locator("table .chip").count() == len(registry.questions())
+    page.close()
+
+
+def test_pages_say_what_the_results_say(made):
+    source = made[1] / "book_source"
+    tables = (source / "entries" / "made-up-tables" / "index.md").read_text()
+    # SRPT at load 0.9 is 4.6 exactly; Table 1 prints 4.5000, Table 2 4.602.
+    assert "[4.5000 ✗ −2.17%]{.differs}" in tables
+    assert "**Table 1, SRPT.** One of 3 printed values differs: 4.5000 is printed at load 0.9" in tables
+    paper = (source / "paper.md").read_text()
+    assert "Printed values that contradict each other" in paper
+    assert "Table 1: 4.5000 (−2.17%); Table 2: 4.602 (+0.04%)" in paper
+    question = (source / "entries" / "made-up-question" / "index.md").read_text()
+    assert "[failed]{.failed}" in question
+    assert "| 1 | SRPT |" in question and "100.0%" in question
+
+
+def test_same_results_same_bytes(made, tmp_path, monkeypatch):
+    results, problems = made[1].parent, made[1].parents[1] / "problems"
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(problems))
+    shutil.copytree(results, tmp_path / "results", ignore=shutil.ignore_patterns("book*"))
+    for slug in registry.slugs():
+        again = book.pages(registry.entry(slug), "smoke", tmp_path / "results")
+        first = results / "smoke" / "book_pages" / slug
+        names = sorted(path.name for path in first.iterdir())
+        assert names == sorted(path.name for path in again.iterdir())
+        assert [name for name in names if (first / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+def test_a_warning_stops_the_book_and_keeps_the_old_one(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(made[1].parents[1] / "problems"))
+    shutil.copytree(ROOT / "book", tmp_path / "book")
+    with (tmp_path / "book" / "reading.md").open("a") as chapter:
+        chapter.write("\n[nothing](nowhere.md)\n")
+    before = (made[0] / "reading.html").read_bytes()
+    with pytest.raises(InputError, match="does not accept the pages.*nowhere"):
+        book.build(made[1], tmp_path / "book")
+    assert (made[0] / "reading.html").read_bytes() == before
+    assert [path.name for path in made[1].iterdir() if path.name.startswith(".")] == []
+
+
+def test_nothing_is_replaced_by_a_block_that_fails(tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "file").write_text("old")
+    with pytest.raises(RuntimeError), book.replaced(tmp_path / "made") as folder:
+        (folder / "file").write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "made" / "file").read_text() == "old"
+    with book.replaced(tmp_path / "made") as folder:
+        (folder / "file").write_text("new")
+    assert (tmp_path / "made" / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_policy_looks_the_same_everywhere():
+    code = "from openqueues.pages import style; print([style.look(p) for p in ('mine', 'srpt', 'kbit:bits=3')])"
+    looks = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(looks) == 1 and "Look" in looks.pop()
+    fixed = [style.look(policy)[:2] for policy in style.FIXED]
+    assert len(set(fixed)) == len(fixed)
+    preemptive, other = style.look("onebit"), style.look("onebit:preemptive=false")
+    assert (preemptive.colour, preemptive.dashed, other.dashed) == (other.colour, False, True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("srpt", "SRPT"),
+        ("onebit:preemptive=false", "one bit, non-preemptive"),
+        ("onebit:threshold=1.5", "one bit, threshold 1.5"),
+        ("kbit:bits=3,thresholds=equal", "3 bits, equal thresholds"),
+        ("my-own", "my-own"),
+    ],
+)
+def test_names_of_policies(policy, words):
+    assert style.name(policy) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "halfwidth", "text"),
+    [
+        (2.35281, 0.0041, "2.3528\u00a0±\u00a00.0041"),
+        (123.4, 5.0, "123.4\u00a0±\u00a05.0"),
+        (1234.5, 56.0, "1234\u00a0±\u00a056"),
+        (2.0, float("nan"), "2.0000"),
+        (float("nan"), 1.0, "–"),
+    ],
+)
+def test_intervals_in_words(value, halfwidth, text):
+    assert markdown.interval(value, halfwidth) == text
+
+
+def test_percentages_have_a_sign_and_no_negative_zero():
+    assert markdown.percent(0.0123) == "+1.23%"
+    assert markdown.percent(-0.0123) == "−1.23%"
+    assert markdown.percent(-0.00001) == "0.00%"
+
+
+def test_contents_list_the_entries(made):
+    contents = (made[1] / "book_source" / "_toc.yml").read_text()
+    assert contents.index("entries/made-up-tables/index") < contents.index("entries/made-up-question/index")
+    assert "# questions" not in contents

@@ -1,0 +1,177 @@
+"""The workflow: what it would run, what it loads to know that, and what a failing policy or a kill do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import small_entries
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+
+@pytest.fixture
+def problems(tmp_path):
+    folder = tmp_path / "problems"
+    small_entries.write(folder)
+    return folder
+
+
+def settings(problems: Path, results: Path) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of a run of the workflow on made-up entries, with results aside."""
+    command = [SNAKEMAKE, "--cores", "2", "--config", "tier=smoke", f"results={results}"]
+    return command, os.environ | {"OPENQUEUES_PROBLEMS": str(problems), "NO_COLOR": "1"}
+
+
+def snakemake(problems: Path, results: Path, *options: str) -> subprocess.CompletedProcess:
+    command, environment = settings(problems, results)
+    return subprocess.run(
+        [*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder by name, but for the provenance of cells, which holds the time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not (path.suffix == ".json" and path.with_suffix(".parquet").exists()):
+            found[name] = path.read_bytes()
+    return found
+
+
+def test_dry_run_lists_all_cells(problems, tmp_path):
+    done = snakemake(problems, tmp_path / "results", "-n", "--quiet", "host")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    for experiment, policies in {
+        "made-up-question/loads": ("fcfs", "srpt", "sprpt", "broken"),
+        "made-up-question/kinds": ("fcfs", "srpt", "sprpt", "broken"),
+        "made-up-tables/loads": ("fcfs", "srpt", "sprpt"),
+    }.items():
+        for policy in policies:
+            assert f"output: {tmp_path}/results/smoke/{experiment}/{policy}.parquet" in said
+    assert f"output: {tmp_path}/results/smoke/book/index.html" in said
+
+
+def test_planning_loads_no_numerical_library_and_no_entry(problems):
+    for file in problems.glob("*/problem.py"):
+        file.write_text("raise SystemExit('an entry was imported')\n")
+    code = (
+        "import sys; from openqueues import plan, registry; cells = plan.cells('smoke'); registry.slugs(); "
+        "print(len(cells), *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    environment = os.environ | {"OPENQUEUES_PROBLEMS": str(problems)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    number, *loaded = done.stdout.split()
+    assert number == "11"
+    assert not {"numba", "numpy", "pandas", "scipy", "pyarrow", "matplotlib"} & set(loaded)
+
+
+def test_parsing_loads_no_compiler_and_no_entry(problems, tmp_path):
+    for file in problems.glob("*/problem.py"):
+        file.write_text("raise SystemExit('an entry was imported')\n")
+    command, environment = settings(problems, tmp_path / "results")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "snakemake", *command[1:], "-n", "--quiet", "all"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "openqueues" in loaded
+    assert not {"numba", "scipy", "matplotlib"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("tier=smok", "unknown tier 'smok': did you mean 'smoke'?"),
+        ("teir=smoke", "unknown setting 'teir': did you mean 'tier'?"),
+        ("tier=7", "unknown tier '7'"),
+        ("results=", "the setting 'results' is wrong"),
+    ],
+)
+def test_wrong_settings_are_refused_in_a_sentence(setting, sentence):
+    done = subprocess.run(
+        [SNAKEMAKE, "-n", "--config", setting], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_policy_that_raises_stops_nothing_and_the_checkout_stays_clean(problems, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    clean = ["git", "status", "--porcelain"]
+    before = subprocess.run(clean, cwd=ROOT, capture_output=True, text=True).stdout
+    results = tmp_path / "results"
+    done = snakemake(problems, results)
+    assert done.returncode == 0, done.stderr[-3000:]
+    index = results / "smoke" / "book" / "index.html"
+    assert index.is_file()
+    assert str(index) in (done.stdout + done.stderr).strip().splitlines()[-1]
+    rows = pandas.read_parquet(results / "smoke" / "made-up-question" / "loads" / "broken.parquet")
+    assert set(rows["status"]) == {"failed"}
+    page = (results / "smoke" / "book_source" / "entries" / "made-up-question" / "index.md").read_text()
+    assert "[failed]{.failed}" in page
+    after = subprocess.run(clean, cwd=ROOT, capture_output=True, text=True).stdout
+    assert after == before
+    again = snakemake(problems, results)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    # A policy that is added runs alone, in each experiment of its entry.
+    added = problems / "made-up-question" / "policies" / "added.py"
+    added.write_text(small_entries.BROKEN.replace("Raises when it is run.", "A policy."))
+    third = snakemake(problems, results, "-n")
+    said = third.stdout + third.stderr
+    assert "added.parquet" in said
+    assert "fcfs.parquet\n" not in said
+    counted = [line.split() for line in said.splitlines() if line.startswith("cell ")]
+    assert counted and counted[0][1] == "2"
+
+
+@pytest.mark.slow
+def test_killed_at_several_points_it_goes_on_to_the_same_bytes(problems, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert snakemake(problems, whole).returncode == 0
+    expected = files(whole)
+    assert any(name.endswith("book/index.html") for name in expected)
+    command, environment = settings(problems, killed)
+    kills = 0
+    # Kill while Snakemake starts, then at every growth of the folder by some files, then inside pages and book.
+    for number in (0, 1, 4, 9, 15, 22, 24, 40, 60):
+        run = subprocess.Popen(
+            command, cwd=ROOT, env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while run.poll() is None and time.monotonic() < deadline:
+            if sum(1 for path in killed.rglob("*") if path.is_file()) >= number:
+                time.sleep(0.4)
+                break
+            time.sleep(0.02)
+        kills += run.poll() is None
+        with_group(run.pid, signal.SIGKILL)
+        run.wait(30)
+    assert kills >= 6
+    last = snakemake(problems, killed)
+    assert last.returncode == 0, last.stderr[-3000:]
+    found = files(killed)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if expected[name] != found[name]] == []
+
+
+def with_group(pid: int, sign: int) -> None:
+    """Send a signal to the process group that `pid` leads, if it is still there."""
+    try:
+        os.killpg(pid, sign)
+    except ProcessLookupError:
+        pass
