@@ -46,15 +46,23 @@ def mean_response(joint: JointLaw, load: float, policy: str) -> Analysis:
     load = checked_load(load)
     name, entry, parameters = read(policy)
     parameters = _with_thresholds(joint, load, entry, parameters)
-    values = [_respond(joint, load, entry, parameters, level).mean for level in (0, 1)]
-    while _far(values) and len(values) <= _FINEST:
-        values.append(_respond(joint, load, entry, parameters, len(values)).mean)
-    error = abs(values[-1] - values[-2]) + 5e-15 * values[-1] / (1 - load)
-    return Analysis(policy, load, values[-1], error)
+    coarse = _respond(joint, load, entry, parameters, 0).mean
+    for level in range(1, _FINEST + 1):
+        value = _respond(joint, load, entry, parameters, level).mean
+        error = abs(value - coarse) + value * _doubt(joint, load, entry, level)
+        if error <= _GOAL * value:
+            break
+        coarse = value
+    return Analysis(policy, load, value, error)
 
 
-def _far(values):
-    return not abs(values[-1] - values[-2]) <= _GOAL * abs(values[-1])
+def _doubt(joint, load, entry, level):
+    """The relative error that rounding and imperfect tables may cause and that two resolutions may share.
+
+    The load is a sum over the tables; 1/(1 - load), squared at worst, passes an error in it on.
+    """
+    probability, work, square = ranking(joint, entry.by, level).defect(joint.sizes)
+    return 5e-15 / (1 - load) + probability + 2 * work * load / (1 - load) + square
 
 
 def mean_response_given(

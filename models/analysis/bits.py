@@ -163,13 +163,13 @@ def _polished(queue, chosen, preemptive):
         joined = np.diff(free) == 1
         mixed = np.where(joined, mixed[free[:-1]], 0.0)
         hessian = np.diag(bend) + np.diag(mixed, 1) + np.diag(mixed, -1)
-        scale = np.abs(bend).max()
+        scale = max(np.abs(bend).max(), 1e-12 * costs[1, 1].sum())
         move = -np.linalg.solve(hessian + damping * scale * np.eye(len(free)), slope)
         new = logs + np.clip(move, -0.5, 0.5)
         trial = at(new, step)
         gain = costs[1, 1].sum() - trial[1, 1].sum()
         if np.all(np.diff(new) > 0) and gain > 0:
-            logs, costs, damping = new, trial, damping / 10
+            logs, costs, damping = new, trial, max(damping / 10, 1e-9)
             if np.abs(move).max() < 1e-9:
                 break
         elif np.abs(move).max() < 1e-9:
@@ -190,10 +190,10 @@ def candidates(ranking: Ranking) -> Array:
         return np.concatenate(([0.0], 0.5 * (points[1:] + points[:-1]), [np.inf]))
     below = ranking.below(ranking.points)
     worth = (below[0] > 1e-9) & (below[2] < (1 - 1e-12) * below[2, -1])
-    inner = np.unique(ranking.points[worth])
+    inner, index = np.unique(ranking.points[worth], return_index=True)
     # Evenly in the share of jobs, of work, and in the logarithm.
     steps = np.linspace(0, 1, 160)[1:-1]
-    even = [np.interp(steps, row[worth] / row[-1], inner) for row in below[:2]]
+    even = [np.interp(steps, row[worth][index] / row[-1], inner) for row in below[:2]]
     return np.unique(np.concatenate(([0.0], inner[::4], *even, [np.inf])))
 
 

@@ -86,9 +86,13 @@ class Grid:
 def spread(pdf, cdf, support) -> tuple[np.ndarray, np.ndarray]:
     """Where a law with a density has its mass: points of log x and the mass near each, good to a few percent.
 
-    The mass is relatively accurate far into both tails, as it is summed from the density.
+    The mass is relatively accurate far into both tails, as it is summed from the density. The distribution function
+    helps to find a law so narrow that a coarse look at its density would miss it; a kernel without one may have
+    no mass at all.
     """
     low, high = support
+    if high <= low:
+        return np.zeros(1), np.zeros(1)
     if low > 0 and np.isfinite(high):
         first, last = np.log(low), np.log(high)
     else:
@@ -100,16 +104,18 @@ def spread(pdf, cdf, support) -> tuple[np.ndarray, np.ndarray]:
         x = np.exp(wide)
         with np.errstate(over="ignore", invalid="ignore"):
             height = np.nan_to_num(x * pdf(x))
-            below = cdf(x)
+            below = cdf(x) if cdf else np.zeros_like(x)
         full = np.flatnonzero((height > 1e-26) | ((below > 1e-16) & (below < 1 - 1e-15)))
-        jump = int(np.argmax(below > 0.5))
-        first = wide[max(min(full[0] if len(full) else jump, jump) - 1, 0)]
-        last = wide[min(max(full[-1] if len(full) else jump, jump) + 1, len(wide) - 1)]
+        if cdf:
+            full = np.append(full, np.argmax(below > 0.5))
+        if not len(full):
+            return np.zeros(1), np.zeros(1)
+        first, last = wide[max(full.min() - 1, 0)], wide[min(full.max() + 1, len(wide) - 1)]
     ends = np.linspace(first, last, 801)
     logs = 0.5 * (ends[1:] + ends[:-1])
     x = np.exp(logs)
     mass = np.nan_to_num(x * pdf(x)) * (ends[1] - ends[0])
-    return logs, mass / mass.sum()
+    return logs, mass / (mass.sum() or 1.0)
 
 
 # Panels end where the tail has fallen by another factor of 10: a density that falls like exp(-x) is then resolved

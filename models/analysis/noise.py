@@ -14,7 +14,8 @@ A is the density of ranks that a job passes while it is served under SPRPT, R it
 from __future__ import annotations
 
 import numpy as np
-from openqueues.models.analysis.grid import ORDERS, Grid, halved, panel_edges, rule, spread
+from openqueues.models.analysis.grid import ORDERS, Grid, halved, panel_edges, spread
+from openqueues.models.analysis.mixture import Mixture
 from openqueues.models.analysis.ranking import Array, Ranking, Service
 from openqueues.models.laws import Noise, SizeLaw
 from openqueues.models.laws.noise import ExponentialNoise
@@ -30,39 +31,38 @@ class NoisyPredictions(Ranking):
 
     def __init__(self, law: SizeLaw, noise: Noise, level: int):
         self.law, self.noise = law, noise
-        self._sizes = _Atoms(law) if law.atoms is not None else _Density(law, noise, level)
+        self._mixture = Mixture(law, noise, level)
         self.grid = Grid(self._edges(level), ORDERS[min(level, 1)])
         self.points = self.grid.x
-        low, high = noise.support
-        self._density = self._mixture(noise.pdf, (*noise.breakpoints, low, high), (0, 1, 2))
+        self._density = self._integrals(noise.pdf, noise.support, noise.breakpoints, (0, 1, 2))
         self.share = self._density[0] * self.grid.weights
         self.work = self._density[1] * self.grid.weights
-        self._totals = np.array([1.0, law.mean, law.moment(2)])
+        self.totals = np.stack(self._density) @ self.grid.weights
         self.before = self.upto = np.stack([self.grid.running(p) for p in self._density])
 
     def _edges(self, level):
-        logs, mass = self._sizes.spread
-        noise_logs, noise_mass = _gathered(*spread(self.noise.pdf, self.noise.cdf, self.noise.support), 60)
+        logs, mass = self._mixture.spread
+        noise_logs, noise_mass = self._mixture.noise_spread
         sums = np.add.outer(logs, noise_logs).ravel()
         order = np.argsort(sums)
         points = {v for v in (*self.noise.breakpoints, *self.noise.support) if 0 < v < np.inf}
         # y/S at which a density above jumps: at v for p, v - 1 for d, 1 - v and 1/2 for bounced jobs.
-        points |= {abs(v - 1) for v in points} | {0.5}
-        kinks = np.unique(np.multiply.outer(self._sizes.kinks, sorted(points)))
+        points |= {abs(v - 1) for v in points} | {0.5, *self._mixture.noise_edges}
+        kinks = np.unique(np.multiply.outer(self._mixture.kinks, sorted(points)))
         kinks = kinks[kinks > 0] if len(kinks) <= _MOST_KINKS else ()
         edges = panel_edges(sums[order], np.multiply.outer(mass, noise_mass).ravel()[order], kinks)
         for _ in range(level - 1):
             edges = halved(edges)
         return edges
 
-    def _mixture(self, kernel, breaks, powers):
-        return self._sizes.mixture(self.points, kernel, sorted({b for b in breaks if 0 < b < np.inf}), powers)
+    def _integrals(self, kernel, support, breaks, powers):
+        return self._mixture.integrals(self.points, kernel, support, breaks, powers)
 
     def below(self, y, strictly=True):
         y = np.asarray(y, dtype=float)
         rows = [self.grid.interpolate(row, y) for row in self.upto]
         beyond = y > self.grid.edges[-1]
-        return np.stack([np.where(beyond, t, row) for t, row in zip(self._totals, rows, strict=True)])
+        return np.stack([np.where(beyond, t, row) for t, row in zip(self.totals, rows, strict=True)])
 
     def attained(self, rate, t):
         t = np.asarray(t, dtype=float)
@@ -74,8 +74,9 @@ class NoisyPredictions(Ranking):
         """d(y) of the module's text."""
         if isinstance(self.noise, ExponentialNoise):
             return self._density[0] * np.exp(-1.0)  # h(1 + v) = h(v) / e
-        breaks = [v - 1 for v in (*self.noise.breakpoints, *self.noise.support)]
-        return self._mixture(lambda w: self.noise.pdf(1 + w), breaks, (0,))[0]
+        breaks = [v - 1 for v in self.noise.breakpoints]
+        support = (max(self.noise.support[0] - 1, 0.0), max(self.noise.support[1] - 1, 0.0))
+        return self._integrals(lambda w: self.noise.pdf(1 + w), support, breaks, (0,))[0]
 
     def falling(self):
         if not hasattr(self, "_falling"):
@@ -101,10 +102,13 @@ class NoisyPredictions(Ranking):
         """E[(S - Y)+] = E[S] E[(1 - N)+]."""
         if isinstance(self.noise, ExponentialNoise):
             return self.law.mean * np.exp(-1.0)
-        points = sorted({v for v in (*self.noise.breakpoints, *self.noise.support) if 0 < v < 1} | {1.0})
+        low, high = self.noise.support
+        if low >= 1:
+            return 0.0
+        points = sorted({v for v in (*self.noise.breakpoints, low) if 0 < v < 1} | {min(high, 1.0)})
         logs, mass = spread(self.noise.pdf, self.noise.cdf, self.noise.support)
-        edges = np.unique(np.concatenate((panel_edges(logs, mass, points, 0.25), points)))
-        grid = Grid(edges[edges <= 1.0], ORDERS[1])
+        edges = panel_edges(logs, mass, points, 0.25)
+        grid = Grid(edges[edges <= points[-1]], ORDERS[1])
         return self.law.mean * float((self.noise.pdf(grid.x) * (1 - grid.x)) @ grid.weights)
 
     def bounce(self):
@@ -128,10 +132,16 @@ class NoisyPredictions(Ranking):
 
     def _bounce_tables(self):
         noise, y, remaining = self.noise, self.points, self.grid.remaining
-        breaks = [*noise.breakpoints, *noise.support]
-        short = self._mixture(lambda v: np.where(v < 0.5, noise.pdf(v), 0.0), (*breaks, 0.5), (0, 1))
-        risen = self._mixture(
-            lambda w: np.where(w < 0.5, noise.pdf(np.maximum(1 - w, 0.0)), 0.0), [*(1 - v for v in breaks), 0.5], (0,)
+        low, high = noise.support
+        breaks = noise.breakpoints
+        short = self._integrals(
+            lambda v: np.where(v < 0.5, noise.pdf(v), 0.0), (min(low, 0.5), min(high, 0.5)), breaks, (0, 1, 2)
+        )
+        risen = self._integrals(
+            lambda w: np.where(w < 0.5, noise.pdf(np.maximum(1 - w, 0.0)), 0.0),
+            (min(max(1 - high, 0.0), 0.5), min(max(1 - low, 0.0), 0.5)),
+            [1 - v for v in breaks],
+            (0,),
         )[0]
         p0, p1, p2 = self._density
         near0, near1 = p0 - short[0], p1 - short[1]
@@ -142,8 +152,7 @@ class NoisyPredictions(Ranking):
         part = remaining(near1 - passing - 2 * y * risen)
         far = remaining(risen + short[0])
         # Where S > 2Y the part is 2y long: its square is 4 y^2, else the square of S.
-        short2 = self._mixture(lambda v: np.where(v < 0.5, noise.pdf(v), 0.0), (*breaks, 0.5), (2,))[0]
-        at_y = p2 - short2 + 4 * y**2 * short[0]
+        at_y = p2 - short[2] + 4 * y**2 * short[0]
         recycled = remaining(at_y - 8 * y * far - 2 * part)
         return passing, risen, short[1], np.maximum(recycled, 0.0)
 
@@ -155,84 +164,3 @@ def bounced(ranking: Ranking, rate: float, x: Array, y: Array) -> Array:
     rise = 2 * late / (1 - rate * ranking.below(late)[1])
     whole = x / (1 - rate * ranking.below(y)[1])
     return np.where(x >= 2 * y, whole, np.where(x <= y, fall, fall + rise))
-
-
-def _gathered(logs, mass, parts):
-    """The same mass at fewer points: neighbours are put together."""
-    step = -(-len(logs) // parts)
-    starts = np.arange(0, len(logs), step)
-    return np.add.reduceat(logs, starts) / np.diff(np.append(starts, len(logs))), np.add.reduceat(mass, starts)
-
-
-class _Atoms:
-    """Integrals over a discrete law of sizes are sums."""
-
-    def __init__(self, law):
-        self._x, self._weight = law.atoms
-        self.kinks = self._x
-        logs = np.log(self._x)
-        self.spread = _gathered(logs, self._weight, 200) if len(logs) > 200 else (logs, self._weight)
-
-    def mixture(self, y, kernel, breaks, powers):
-        weights = np.stack([self._weight * self._x ** (k - 1.0) for k in powers], axis=1)
-        rows = max(1, int(2e6 // len(self._x)))
-        parts = [kernel(y[i : i + rows, None] / self._x) @ weights for i in range(0, len(y), rows)]
-        return np.concatenate(parts).T
-
-
-class _Density:
-    """Integrals over sizes with a density, on fixed panels of size.
-
-    Where the kernel jumps at y/x = b, the panel that holds x = y/b is integrated anew in pieces.
-    """
-
-    def __init__(self, law, noise, level):
-        self._law = law
-        logs, mass = spread(law.pdf, law.cdf, law.support)
-        self.spread = _gathered(logs, mass, 100)
-        self.kinks = np.array([b for b in (*law.support, *law.breakpoints) if 0 < b < np.inf])
-        edges = panel_edges(logs, mass, (*law.support, *law.breakpoints), _widest(noise))
-        for _ in range(level - 1):
-            edges = halved(edges)
-        self._edges = edges
-        self._order = ORDERS[min(level, 1)]
-        grid = Grid(edges, self._order)
-        self._x = grid.x
-        self._mass = law.pdf(grid.x) * grid.weights
-
-    def mixture(self, y, kernel, breaks, powers):
-        x = self._x
-        weights = np.stack([self._mass * x ** (k - 1.0) for k in powers], axis=1)
-        values = kernel(y[:, None] / x)
-        if not breaks:
-            return (values @ weights).T
-        cuts = np.sort(y[:, None] / np.array(breaks), axis=1)
-        panel = np.searchsorted(self._edges, cuts)  # panel p reaches up to edge p; panel 0 is [0, first edge]
-        inside = (panel > 0) & (panel < len(self._edges))
-        rows, column = np.nonzero(inside)
-        panel_of = panel[rows, column]
-        values.reshape(len(y), -1, self._order)[rows, panel_of] = 0.0
-        answer = (values @ weights).T
-        # One piece-wise integral for each (y, panel with a jump): several jumps may share a panel.
-        first = np.ones(len(rows), bool)
-        first[1:] = (rows[1:] != rows[:-1]) | (panel_of[1:] != panel_of[:-1])
-        rows, panel_of = rows[first], panel_of[first]
-        low, high = np.log(self._edges[panel_of - 1]), np.log(self._edges[panel_of])
-        ends = np.clip(np.log(cuts[rows]), low[:, None], high[:, None])
-        ends = np.concatenate((low[:, None], ends, high[:, None]), axis=1)
-        nodes, node_weights, _, _ = rule(self._order)
-        half = 0.5 * np.diff(ends, axis=1)[..., None]
-        at = np.exp(0.5 * (ends[:, 1:] + ends[:, :-1])[..., None] + half * nodes)
-        mass = self._law.pdf(at) * at * half * node_weights * kernel(y[rows, None, None] / at)
-        for index, k in enumerate(powers):
-            np.add.at(answer[index], rows, (mass * at ** (k - 1.0)).sum(axis=(1, 2)))
-        return answer
-
-
-def _widest(noise):
-    """Panels over sizes must resolve the noise's density too, where it is smooth: about its spread in log."""
-    if noise.breakpoints:
-        return 1.0
-    logs, mass = spread(noise.pdf, noise.cdf, noise.support)
-    mean = mass @ logs
-    return float(np.clip(2 * np.sqrt(mass @ (logs - mean) ** 2), 0.02, 1.0))

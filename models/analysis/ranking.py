@@ -38,6 +38,7 @@ class Ranking:
 
     points: orders y, ascending. share: probability of each (or density times quadrature weight).
     work: E[S; Y = y] likewise. before and upto: arrays (3, n) of E[S^k; Y < y] and E[S^k; Y <= y], k = 0, 1, 2.
+    totals: sums of the table that would be 1, E[S], E[S^2] if the quadrature were exact.
     """
 
     points: Array
@@ -45,6 +46,7 @@ class Ranking:
     work: Array
     before: Array
     upto: Array
+    totals: Array
     discrete: bool
 
     def below(self, y, strictly: bool = True) -> Array:
@@ -54,6 +56,11 @@ class Ranking:
     def attained(self, rate: float, t: Array) -> Array:
         """The integral from 0 to t of du / (1 - load of orders below u)."""
         raise NotImplementedError
+
+    def defect(self, law: SizeLaw) -> tuple[float, float, float]:
+        """Relative errors of the table's totals: of probability, E[S] and E[S^2], which are known exactly."""
+        exact = (1.0, law.mean, law.moment(2))
+        return tuple(abs(float(got) / total - 1) for got, total in zip(self.totals, exact, strict=True))
 
     def falling(self) -> Service:
         """The rank is order minus age, as in SRPT and SPRPT."""
@@ -81,6 +88,7 @@ class SizesWithDensity(Ranking):
         self.density = law.pdf(x)
         self.share = self.density * self.grid.weights
         self.work = self.share * x
+        self.totals = np.array([self.share.sum(), self.work.sum(), self.work @ x])
         self.before = self.upto = self.below(x)
         self.tail = law.sf(x)
 
@@ -128,6 +136,7 @@ class Discrete(Ranking):
         self.share, self.work = moments[0], moments[1]
         self._cumulative = np.concatenate((np.zeros((3, 1)), np.cumsum(moments, axis=1)), axis=1)
         self.before, self.upto = self._cumulative[:, :-1], self._cumulative[:, 1:]
+        self.totals = self._cumulative[:, -1]
 
     def below(self, y, strictly=True):
         return self._cumulative[:, np.searchsorted(self.points, y, side="left" if strictly else "right")]
