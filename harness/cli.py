@@ -31,7 +31,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. 0: done, 1: something failed, 2: the input was wrong."""
     try:
-        chosen = _parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        chosen = _parser(arguments[0] if arguments else "").parse_args(arguments)
         return chosen.act(chosen) or 0
     except InputError as error:
         print(f"openqueues: {error}", file=sys.stderr)
@@ -48,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command_name: str) -> argparse.ArgumentParser:
+    """The parser; commands that live in modules of their own add their options only when called."""
     parser = _Parser(
         prog="openqueues",
         description="Open problems of queueing with predictions and LLM serving, as experiments.",
@@ -92,6 +94,44 @@ def _parser() -> argparse.ArgumentParser:
         help="write rows with status failed for a policy that fails, and exit with 0",
     )
     command.set_defaults(act=_run)
+
+    command = commands.add_parser("check", help="does an entry keep its contract?", allow_abbrev=False)
+    command.add_argument("entry", nargs="?", metavar="ENTRY", help="name or question (default: all entries)")
+    command.set_defaults(act=_check)
+
+    command = commands.add_parser("new", help="start an entry or a policy", allow_abbrev=False)
+    kinds = command.add_subparsers(metavar="KIND", dest="kind", required=True, parser_class=_Parser)
+    kind = kinds.add_parser("problem", help="an entry of three small files", allow_abbrev=False)
+    kind.add_argument(
+        "name", metavar="NAME", help="name of the new entry: lower case words joined by hyphens"
+    )
+    kind.add_argument(
+        "--question", metavar="ID", help="question it answers (default: the first without an entry)"
+    )
+    kind = kinds.add_parser("policy", help="one policy file of an entry", allow_abbrev=False)
+    kind.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
+    kind.add_argument(
+        "name", metavar="NAME", help="name of the new policy: lower case words joined by hyphens"
+    )
+    command.set_defaults(act=_new)
+
+    command = commands.add_parser(
+        "mg1", help="response times of one queue with predictions", allow_abbrev=False
+    )
+    if command_name == "mg1":
+        from openqueues import mg1_cli
+
+        mg1_cli.add_arguments(command)
+        command.set_defaults(act=mg1_cli.run)
+
+    command = commands.add_parser(
+        "book", help="pages of entries, and the book made of them", allow_abbrev=False
+    )
+    if command_name == "book":
+        from openqueues import book
+
+        book.add_arguments(command)
+        command.set_defaults(act=book.run)
     return parser
 
 
@@ -106,3 +146,36 @@ def _run(chosen: argparse.Namespace) -> int:
     from openqueues import progress
 
     return progress.run(chosen)
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from openqueues import registry
+    from openqueues.check import check
+
+    names = [registry.entry(chosen.entry).slug] if chosen.entry else registry.slugs()
+    if not names:
+        raise InputError(f"the folder {registry.problems_folder()} holds no entry.")
+    failed = False
+    for name in names:
+        said = check(name)
+        failed = failed or bool(said)
+        for text in said:
+            print(f"openqueues: {text}", file=sys.stderr)
+        print(f"{name}: {'ok' if not said else f'{len(said)} complaints'}", flush=True)
+    return 1 if failed else 0
+
+
+def _new(chosen: argparse.Namespace) -> int:
+    from openqueues import scaffold
+
+    if chosen.kind == "problem":
+        files = scaffold.problem(chosen.name, chosen.question)
+        follow = [f"openqueues check {chosen.name}", f"openqueues run {chosen.name} --tier smoke"]
+    else:
+        files = [scaffold.policy(chosen.entry, chosen.name)]
+        follow = [
+            f"openqueues check {chosen.entry}",
+            f"openqueues run {chosen.entry} --policy {files[0].stem}",
+        ]
+    print("Written:", *(f"  {file}" for file in files), "Next:", *(f"  {line}" for line in follow), sep="\n")
+    return 0

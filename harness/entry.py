@@ -93,7 +93,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Experiment(_Part, kw_only=True):
-    """A grid of points on which policies are run. `x` is the figure's axis (default: the grid's first key)."""
+    """A grid of points on which policies are run. `x` is the figure's axis (default: first key of grid)."""
 
     name: str
     title: str
@@ -263,7 +263,7 @@ def point_of(experiment: Experiment, expected: Expected, row: str, place: str = 
                 raise InputError(f"{place}: {error}") from error
     values = ", ".join(map(str, experiment.grid[expected.rows]))
     raise InputError(
-        f"{place}: the row {row} is not a value of {expected.rows} in the grid ({values}): correct one of them."
+        f"{place}: the row {row} is not a value of {expected.rows} in the grid ({values}): correct it."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from openqueues import registry
 from openqueues.entry import TIERS, Entry
@@ -41,12 +42,17 @@ def questions(as_json: bool = False) -> str:
     return "\n".join([columns(table), "", f"{len(answering)} of {len(rows)} questions have an entry."])
 
 
-def columns(table: list[list[str]]) -> str:
-    """Rows of text as aligned columns."""
+def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
+    """Rows of text as aligned columns; those whose numbers are in `right` are aligned on the right."""
     widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table
-    )
+    right = set(right)
+    lines = []
+    for row in table:
+        cells = [
+            c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def _row(entry: Entry) -> dict:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from openqueues import registry
 from openqueues.entry import Entry, Experiment, file_name
+from openqueues.models.errors import InputError
 
 MODELS = "openqueues.models"
 LIBRARIES = ("numpy", "numba", "scipy")
@@ -65,15 +66,13 @@ def label(entry: Entry, policy: str) -> str:
     """The name of a policy in results: its specification, or the stem of a file given by its path."""
     if not registry.is_path(policy):
         return policy
-    path, colon, parameters = policy.partition(":")
-    file = Path(path).resolve()
-    if file.parent != (entry.folder / "policies").resolve() and (
-        file.stem in registry.builtin_policies() or file.stem in entry.own_policies
-    ):
-        raise registry.InputError(
-            f"{path} has the name of another policy, '{file.stem}': give the file another name."
+    file = Path(policy).resolve()
+    taken = {*registry.builtin_policies(), *entry.own_policies}
+    if file.stem in taken and file.parent != (entry.folder / "policies").resolve():
+        raise InputError(
+            f"{policy} has the name of another policy, '{file.stem}': give the file another name."
         )
-    return file.stem + colon + parameters
+    return file.stem
 
 
 def _hash(entry: Entry, experiment: Experiment, policy: str, tier: str) -> str:
@@ -99,7 +98,7 @@ def sources(entry: Entry, policy: str) -> dict[str, str]:
     """Hash of every source file that a cell depends on, by a name free of where the files lie."""
     chosen = registry.policy_file(entry, policy)
     found = {f"policy/{chosen.name}": _digest(chosen)}
-    modules: set[str] = set(_imports(chosen, ""))
+    modules: set[str] = set()
     waiting, seen = [entry.folder / "problem.py"], set()
     while waiting:
         file = waiting.pop()
@@ -177,6 +176,8 @@ def _closure(module: str) -> frozenset[Path]:
         found.add(file)
         if file.name == "__init__.py":
             found.update(_data(file.parent))
+        if "read_text" in _text(file) and "__file__" in _text(file):
+            found.update(_read_as_text(file.parent))
         parent = name.rpartition(".")[0]
         waiting += [parent, *_imports(file, name if file.name == "__init__.py" else parent)]
     return frozenset(found)
@@ -195,10 +196,24 @@ def _data(package: Path) -> tuple[Path, ...]:
 
 
 @functools.cache
+def _read_as_text(package: Path) -> tuple[Path, ...]:
+    """Modules beside one that reads files of its own folder as text, as the maker of kernels does.
+
+    Policy files are left out: a cell depends on its own policy only, and that one is counted by itself.
+    """
+    return tuple(file for file in package.glob("*.py") if "\nSEES" not in _text(file))
+
+
+@functools.cache
 def _imports(file: Path, package: str) -> frozenset[str]:
     """Names of our own modules that a file imports anywhere in it; `package` resolves relative imports."""
     names = set()
-    for node in ast.walk(ast.parse(_text(file))):
+    try:
+        tree = ast.parse(_text(file))
+    except SyntaxError as error:
+        where = f"{file.parent.name}/{file.name}"
+        raise InputError(f"{where} is not valid Python at line {error.lineno}: {error.msg}.") from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -8,8 +8,7 @@ import time
 
 from openqueues import plan, registry, runner
 from openqueues.entry import Entry, Experiment
-from openqueues.models.errors import InputError, unknown
-from openqueues.models.spec import parse_spec
+from openqueues.models.errors import InputError
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -70,13 +69,7 @@ def _runs(entry: Entry, experiment: Experiment, policy: str, chosen: argparse.Na
     """
     if policy in entry.policies_of(experiment):
         return True
-    if not registry.is_path(policy):
-        name, _ = parse_spec(policy, "policy")
-        known = [*entry.own_policies, *registry.builtin_policies()]
-        if name not in known:
-            raise unknown("policy", policy, [*known, *entry.all_policies])
-    elif not registry.policy_file(entry, policy).is_file():
-        raise InputError(f"there is no policy file {policy}: `openqueues new policy ENTRY NAME` writes one.")
+    registry.policy(entry, policy)  # says what is wrong with a policy that is not listed
     listed = any(policy in entry.policies_of(other) for other in entry.experiments)
     return bool(chosen.experiment) or not listed
 

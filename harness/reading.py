@@ -25,6 +25,7 @@ from openqueues.entry import (
     file_name,
     point_of,
 )
+from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import parse_spec
 
@@ -140,9 +141,7 @@ def _validate(entry: Entry, builtin: list[str]) -> None:
     if entry.headline is not None:
         _validate_headline(entry)
     elif entry.kind == "question":
-        raise InputError(
-            "a question needs a headline, where policies are scored: add [headline] with experiment and point."
-        )
+        raise InputError("a question needs a headline, where policies are scored: add [headline].")
     for expected in entry.expected:
         _validate_expected(entry, expected)
     if not entry.anchors:
@@ -293,9 +292,21 @@ def _validate_expected(entry: Entry, expected: Expected) -> None:
 
 
 def _known_policy(policy: str, entry: Entry, builtin: list[str], place: str) -> None:
+    """Refuse unknown names, and parameters that a built-in policy does not take.
+
+    The entry's own files are not opened: one that is malformed fails where it is run, not whatever reads
+    the entry.
+    """
     try:
-        name, _ = parse_spec(policy, "policy")
-        if name not in builtin and name not in entry.own_policies:
+        name, given = parse_spec(policy, "policy")
+        if name in entry.own_policies:
+            if given:
+                raise InputError(
+                    f"policy '{policy}' is a file of the entry and takes no parameters: leave them out."
+                )
+        elif name in builtin:
+            policies.policy(policy)
+        else:
             raise unknown("policy", name, [*builtin, *entry.own_policies])
     except InputError as error:
         raise InputError(f"{place}: {error}") from error

@@ -5,7 +5,6 @@ Entries live in the folder of openqueues.problems, or in the folder that OPENQUE
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.util
 import os
@@ -16,8 +15,8 @@ from types import ModuleType
 
 import msgspec
 from openqueues.entry import Entry
+from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.spec import parse_spec
 from openqueues.reading import read
 
 
@@ -89,58 +88,46 @@ def questions() -> dict[str, Question]:
     return {row["id"]: msgspec.convert(row, Question) for row in rows}
 
 
-@functools.cache
-def builtin_policies() -> dict[str, Path]:
-    """Built-in policies by name: the files of openqueues.models.policies that define SEES."""
-    folder = package_folder("openqueues.models") / "policies"
-    found = {}
-    for file in sorted(folder.glob("*.py")):
-        if not file.stem.startswith("_") and "\nSEES" in file.read_text(encoding="utf-8"):
-            found[file.stem.replace("_", "-")] = file
-    return found
+def builtin_policies() -> list[str]:
+    """Names of the built-in policies."""
+    return policies.names()
 
 
-def policy_file(entry: Entry, policy: str) -> Path:
-    """The file that defines a policy: one of the entry's own, a built-in one, or the path itself."""
-    if is_path(policy):
-        return Path(policy).resolve()
-    name, _ = parse_spec(policy, "policy")
-    if name in entry.own_policies:
-        return entry.folder / "policies" / f"{name}.py"
-    if name in builtin_policies():
-        return builtin_policies()[name]
-    raise unknown("policy", name, [*entry.own_policies, *builtin_policies()])
+def policy(entry: Entry, name: str) -> policies.Policy:
+    """A policy as its file describes it; nothing of it is executed. InputError when it is malformed.
+
+    `name` is one of the entry's own files, a built-in specification, or the path of a file.
+    """
+    return policies.policy(name, entry.folder / "policies")
 
 
-def policy_argument(entry: Entry, policy: str) -> str:
-    """What `simulate` is handed for a policy: a path for a file of the entry, else the specification."""
-    if is_path(policy):
-        return str(Path(policy).resolve())
-    name, colon, parameters = policy.partition(":")
-    if name.strip() in entry.own_policies:
-        return str(policy_file(entry, policy)) + colon + parameters
-    return policy
+def policy_file(entry: Entry, name: str) -> Path:
+    """The file that defines a policy, a malformed one too."""
+    try:
+        return policy(entry, name).path.resolve()
+    except InputError:
+        return policies.path_of(name, entry.folder / "policies").resolve()
 
 
-def is_path(policy: str) -> bool:
+def policy_argument(entry: Entry, name: str) -> str:
+    """What `simulate` is handed for a policy: a path for a file of its own, else the specification."""
+    own = is_path(name) or name.strip() in entry.own_policies
+    return str(policy_file(entry, name)) if own else name
+
+
+def is_path(name: str) -> bool:
     """Whether a policy is given as a Python file rather than by name."""
-    return policy.partition(":")[0].endswith(".py")
+    return name.endswith(".py")
+
+
+def information(entry: Entry, name: str) -> str:
+    """Class of what a policy sees: blind, one bit, predictions, distributions or oracle."""
+    return policy(entry, name).information
 
 
 def sees(file: Path) -> tuple[str, ...]:
-    """What a policy file says it looks at, read from its text; InputError when it does not say."""
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and any(
-                isinstance(t, ast.Name) and t.id == "SEES" for t in node.targets
-            ):
-                return tuple(ast.literal_eval(node.value))
-    except OSError as error:
-        raise InputError(f"{file.name} cannot be read: {error.strerror}.") from error
-    except (SyntaxError, ValueError, TypeError) as error:
-        raise InputError(f"{file.name}: {error}: write SEES as a plain tuple of names.") from error
-    raise InputError(f'{file.name} does not say what it sees: add a line like SEES = ("predicted", "age").')
+    """What a policy file says it looks at; InputError when it does not say."""
+    return policies.policy(str(file)).sees
 
 
 def problem(entry: Entry) -> ModuleType:
@@ -171,7 +158,7 @@ def problem(entry: Entry) -> ModuleType:
 
 
 def _read(folder: Path) -> Entry:
-    entry = read(folder, list(builtin_policies()))
+    entry = read(folder, builtin_policies())
     for answer in entry.answers:
         if answer not in questions():
             raise InputError(f"{entry.slug}/problem.toml: {unknown('question', answer, questions())}")

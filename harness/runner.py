@@ -73,7 +73,7 @@ def run_cell(
         futures = {}
         for point, replication in tasks:
             seed = seed_of(entry, experiment, point, replication)
-            future = pool.submit(_simulate, entry, problem, point, argument, seed, size.jobs)
+            future = pool.submit(simulate, entry, problem, point, argument, seed, size.jobs)
             futures[future] = (point, replication, seed)
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -89,7 +89,7 @@ def run_cell(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     for point in points:
-        for source, values, status, message in _unsimulated(problem, point, argument):
+        for source, values, status, message in unsimulated(problem, point, argument):
             if message:
                 messages[(point.index, source)] = message
             rows += _rows(entry, experiment, cell.policy, point, -1, -1, 0, values, status, source)
@@ -108,7 +108,7 @@ def seed_of(entry: Entry, experiment: Experiment, point: Point, replication: int
     return derive_seed(entry.slug, experiment.name, point.text, replication)
 
 
-def _simulate(
+def simulate(
     entry: Entry, problem: ModuleType, point: Point, policy: str, seed: int, jobs: int
 ) -> tuple[dict[str, float], str, str]:
     """(values, status, message) of one replication; never raises what an entry or a policy raised."""
@@ -140,7 +140,7 @@ def _wrong(values: Any, entry: Entry) -> str:
     return ""
 
 
-def _unsimulated(problem: ModuleType, point: Point, policy: str):
+def unsimulated(problem: ModuleType, point: Point, policy: str):
     """(source, values, status, message) of the exact values and of the bounds, where the entry has them."""
     for source, name, arguments in (("analysis", "exact", (policy,)), ("bound", "bound", ())):
         function = getattr(problem, name, None)

@@ -1,0 +1,208 @@
+"""`openqueues check`: does an entry keep its contract? Every complaint says what to write.
+
+Checked, in this order: the schema; that problem.py can be imported; the policies' files; that a replication
+gives the declared metrics, the same ones for the same seed, in threads too; exact values and bounds; the
+anchors, by analysis and by simulation; and that a policy's decisions do not depend on what it says it does
+not see.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from openqueues import registry, runner
+from openqueues.entry import Anchor, Entry, Point
+from openqueues.models.errors import InputError
+from openqueues.models.streams import derive_seed
+from openqueues.statistics import student
+
+JOBS = 2_000  # of a replication whose numbers do not matter
+ANCHOR_JOBS, ANCHOR_REPLICATIONS = 100_000, 10
+ANCHOR_LEVEL = 0.9999  # seeds are fixed: an anchor that passes keeps passing, so this may be strict with us
+ANCHOR_DIGITS = 1e-9  # an anchor is exact: relative difference beyond the analysis' own error
+TRACE = 400  # jobs of the traces that test blindness
+
+
+def check(name: str) -> list[str]:
+    """Everything that is wrong with the entry, a sentence each; empty when nothing is."""
+    try:
+        entry = registry.entry(name)
+        problem = registry.problem(entry)
+    except InputError as error:
+        return [str(error)]
+    complaints = _policies(entry)
+    broken = {policy for policy, _ in complaints}
+    said = [text for _, text in complaints]
+    for experiment in entry.experiments:
+        point = experiment.points("smoke")[0]
+        for policy in entry.policies_of(experiment):
+            if policy not in broken:
+                said += _replication(entry, problem, experiment.name, point, policy)
+    for anchor in entry.anchors:
+        said += _anchor(entry, problem, anchor)
+    for policy in entry.all_policies:
+        if policy not in broken:
+            said += blindness(entry, policy)
+    return list(dict.fromkeys(said))
+
+
+def _policies(entry: Entry) -> list[tuple[str, str]]:
+    """(policy, complaint) for each policy file that breaks the contract."""
+    found = []
+    names = [name for experiment in entry.experiments for name in entry.policies_of(experiment)]
+    for name in dict.fromkeys([*entry.all_policies, *names]):
+        try:
+            chosen = registry.policy(entry, name)
+        except InputError as error:
+            found.append((name, str(error)))
+            continue
+        if not chosen.doc.strip():
+            file = chosen.path.name
+            found.append(
+                (
+                    name,
+                    f"policy file '{file}' does not say what it does: begin with a sentence in triple quotes.",
+                )
+            )
+        for column in set(chosen.sees) - {*chosen.arguments, "age", "arrival"}:
+            if chosen.shape != "sharing":
+                found.append(
+                    (
+                        name,
+                        f"policy '{name}' has '{column}' in SEES and does not use it: take it out, "
+                        "so that it is compared with those that see as little.",
+                    )
+                )
+    return found
+
+
+def _replication(entry: Entry, problem: ModuleType, experiment: str, point: Point, policy: str) -> list[str]:
+    """Complaints about a small replication of a policy, and about exact values and bounds at its point."""
+    where = f"{entry.slug}, experiment '{experiment}', policy '{policy}'"
+    argument = registry.policy_argument(entry, policy)
+    seeds = [derive_seed("check", entry.slug, experiment, number) for number in range(2)]
+    first = [runner.simulate(entry, problem, point, argument, seed, JOBS) for seed in seeds]
+    said = [f"{where}: {message.rstrip('.')}." for _, _, message in first if message]
+    if not said:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            again = list(
+                pool.map(lambda seed: runner.simulate(entry, problem, point, argument, seed, JOBS), seeds)
+            )
+        for (values, _, _), (repeated, _, _) in zip(first, again, strict=True):
+            changed = [name for name in values if not _same(values[name], repeated.get(name, math.nan))]
+            if changed:
+                said.append(
+                    f"{where}: simulate gives another {changed[0]} for the same seed: draw all random numbers "
+                    "from generators made from seed, and keep nothing between calls or between threads."
+                )
+    for source, values, _, message in runner.unsimulated(problem, point, argument):
+        if message:
+            said.append(f"{where}: {message.rstrip('.')}.")
+        for metric, (value, error) in values.items():
+            if metric not in [m.name for m in entry.metrics] and source == "bound":
+                said.append(
+                    f"{where}: bound returns '{metric}', which is not in problem.toml: add it to metrics."
+                )
+            if not math.isfinite(value) or not error >= 0:
+                said.append(
+                    f"{where}: {source} of {metric} is {value} with error {error}: return a finite value and "
+                    "an error of at least 0."
+                )
+    return said
+
+
+def _anchor(entry: Entry, problem: ModuleType, anchor: Anchor) -> list[str]:
+    """Complaints about an anchor: `exact` and `simulate` must give its value."""
+    where = f"{entry.slug}, anchor '{anchor.name}'"
+    try:
+        argument = registry.policy_argument(entry, anchor.policy)
+    except InputError as error:
+        return [f"{where}: {error}"]
+    point = Point(-1, anchor.point)
+    said = []
+    for source, values, _, message in runner.unsimulated(problem, point, argument):
+        if message:
+            return [f"{where}: {message.rstrip('.')}."]
+        if source == "analysis" and anchor.metric in values:
+            value, error = values[anchor.metric]
+            if not abs(value - anchor.value) <= error + ANCHOR_DIGITS * abs(anchor.value):
+                said.append(
+                    f"{where}: exact gives {value:.12g} +- {error:.1g} instead of {anchor.value:.12g}: "
+                    "correct the one that is wrong."
+                )
+    results = []
+    for number in range(ANCHOR_REPLICATIONS):
+        seed = derive_seed("anchor", entry.slug, anchor.name, number)
+        values, status, message = runner.simulate(entry, problem, point, argument, seed, ANCHOR_JOBS)
+        if status != "ok":
+            return [*said, f"{where}: {message.rstrip('.') or 'the simulated system is not stable'}."]
+        results.append(values[anchor.metric])
+    mean, spread = float(np.mean(results)), float(np.std(results, ddof=1))
+    width = student(ANCHOR_LEVEL, len(results)) * spread / math.sqrt(len(results))
+    if not abs(mean - anchor.value) <= width + ANCHOR_DIGITS * abs(anchor.value):
+        said.append(
+            f"{where}: simulate gives {mean:.6g} +- {width:.2g}, but the value is {anchor.value:.12g}: "
+            "correct the one that is wrong."
+        )
+    return said
+
+
+def blindness(entry: Entry, policy: str) -> list[str]:
+    """Complaints when decisions depend on what the policy says it does not see.
+
+    A predicted size that is not seen may be anything: every job must end when it did. A size that is not
+    seen shows itself only when a job ends: if the jobs that are not done by some time are made longer, then
+    all that happens until that time must stay as it was.
+    """
+    from openqueues.models.laws import joint_law
+    from openqueues.models.policies.resolve import resolve
+
+    chosen = registry.policy(entry, policy)
+    load = 0.8
+    joint = joint_law("exponential", "exponential")
+    rng = np.random.default_rng(derive_seed("blindness", chosen.name))
+    gaps = rng.standard_exponential(TRACE) / load
+    sizes, predictions = joint.sample(rng, rng, TRACE)
+    try:
+        theta = resolve(chosen, joint, load)
+        ends = _ends(chosen, theta, gaps, sizes, predictions)
+        said = []
+        if "predicted" not in chosen.sees:
+            other = _ends(chosen, theta, gaps, sizes, rng.permutation(predictions) + 0.5)
+            if not np.array_equal(ends, other):
+                said.append(_peeks(policy, "predicted"))
+        if "size" not in chosen.sees:
+            # Right after a job in the middle has ended: some are done and others are waiting.
+            until = np.sort(ends)[TRACE // 2]
+            longer = np.where(ends > until, 3 * sizes + 1, sizes)
+            other = _ends(chosen, theta, gaps, longer, predictions)
+            early = ends <= until
+            if not (np.array_equal(ends[early], other[early]) and np.all(other[~early] > until)):
+                said.append(_peeks(policy, "size"))
+    except InputError as error:
+        return [str(error)]
+    return said
+
+
+def _ends(
+    policy: Any, theta: tuple, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray
+) -> np.ndarray:
+    """Time at which each job of a trace ends, in the order of arrival."""
+    from openqueues.models.queues import Server
+
+    server = Server(policy, theta)
+    done = [server.serve(gaps, sizes, predictions).copy(), server.drain().copy()]
+    response, _, arrival = np.concatenate(done).T
+    return (arrival + response)[np.argsort(arrival, kind="stable")]
+
+
+def _peeks(policy: str, column: str) -> str:
+    return f"policy '{policy}' does not have '{column}' in SEES, but depends on it: declare it, or do without it."
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))

@@ -1,0 +1,163 @@
+"""`openqueues mg1`: response times of one M/G/1 queue with predictions, by analysis and by simulation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from openqueues.models.errors import InputError
+
+DIGITS = 13
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `openqueues mg1` to its parser."""
+    parser.add_argument(
+        "--sizes",
+        default="exponential",
+        metavar="LAW",
+        help="law of the sizes, like weibull:shape=0.5; mean 1 unless given (default: exponential)",
+    )
+    parser.add_argument(
+        "--predictions",
+        default="exponential",
+        metavar="LAW",
+        help="law of the predictions, like lognormal:sigma=1 (default: exponential)",
+    )
+    parser.add_argument(
+        "--load", nargs="+", required=True, metavar="L", help="arrival rate times mean size, between 0 and 1"
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        required=True,
+        metavar="P",
+        help="policy, like sprpt or onebit:threshold=optimal, or a policy file; may be repeated",
+    )
+    parser.add_argument("--simulate", metavar="JOBS", help="simulate so many jobs per replication, too")
+    parser.add_argument("--replications", metavar="R", default="10", help="replications (default: 10)")
+    parser.add_argument("--seed", metavar="S", default="1", help="seed of the simulation (default: 1)")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print a row per policy and load; times are in the unit of the size law (mean 1 unless given)."""
+    loads = [_load(text) for text in chosen.load]
+    jobs = None if chosen.simulate is None else _whole(chosen.simulate, "--simulate", 1)
+    replications, seed = _whole(chosen.replications, "--replications", 2), _whole(chosen.seed, "--seed", 0)
+    from openqueues.models.laws import joint_law
+
+    joint = joint_law(chosen.sizes, chosen.predictions)
+    rows = []
+    for name in chosen.policy:
+        for load in loads:
+            row = {"policy": name, "load": load, **_analysed(joint, load, name, jobs is not None)}
+            rows.append(row)
+    if jobs is not None:
+        for row in rows:
+            row.update(_simulated(joint, row["load"], row["policy"], jobs, replications, seed))
+    print(json.dumps([_rounded(row) for row in rows], indent=1) if chosen.json else _table(rows))
+    return 0
+
+
+def _analysed(joint, load: float, name: str, simulated: bool) -> dict:
+    """Mean response time by analysis; None for a policy that can only be simulated."""
+    from openqueues.models.analysis import analysable, mean_response
+    from openqueues.models.policies import policy
+
+    chosen = policy(name)
+    if name.endswith(".py") or chosen.name not in analysable():
+        if not simulated:
+            raise InputError(
+                f"there is no analysis of policy '{name}': add --simulate JOBS to have it simulated."
+            )
+        return {"mean_response": None, "error": None}
+    result = mean_response(joint, load, name)
+    return {"mean_response": result.mean_response, "error": result.error}
+
+
+def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed: int) -> dict:
+    """Mean over replications with its 95% half-width; None when a replication is unstable."""
+    from openqueues.models.queues import simulate
+    from openqueues.models.streams import derive_seed
+    from openqueues.statistics import mean_and_halfwidth
+
+    # Never the policy: all policies meet the same jobs.
+    seeds = [derive_seed("mg1", seed, replication) for replication in range(replications)]
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        runs = list(pool.map(lambda one: simulate(joint, load, name, one, jobs), seeds))
+    if any(values["unstable"] for values in runs):
+        print(
+            f"openqueues: {name} at load {load:g} is unstable or {jobs} jobs are too few to tell.",
+            file=sys.stderr,
+        )
+        return {"simulated_mean": None, "simulated_halfwidth": None}
+    mean, width = mean_and_halfwidth([values["mean_response"] for values in runs])
+    return {"simulated_mean": mean, "simulated_halfwidth": width}
+
+
+def _rounded(row: dict) -> dict:
+    return {
+        k: float(f"{v:.{DIGITS}g}") if isinstance(v, float) and k != "load" else v for k, v in row.items()
+    }
+
+
+def _table(rows: list[dict]) -> str:
+    from openqueues.listing import columns
+
+    simulated = "simulated_mean" in rows[0]
+    table = [["policy", "load", "mean response", "error", *(["simulated", "95% +-"] if simulated else [])]]
+    for row in rows:
+        line = [
+            row["policy"],
+            f"{row['load']:g}",
+            _number(row["mean_response"], row["error"]),
+            _error(row["error"]),
+        ]
+        if simulated:
+            width = row["simulated_halfwidth"]
+            line += [_number(row["simulated_mean"], width), _error(width)]
+        table.append(line)
+    return columns(table, right=range(1, len(table[0])))
+
+
+def _number(value: float | None, error: float | None) -> str:
+    """As many digits as the error leaves, two of them uncertain, and never more than ten."""
+    if value is None:
+        return "-"
+    digits = 10
+    if error and math.isfinite(error):
+        digits = (
+            min(digits, max(2, math.floor(math.log10(abs(value) / error)) + 2)) if error < abs(value) else 2
+        )
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def _error(error: float | None) -> str:
+    return "-" if error is None else f"{error:.1e}"
+
+
+def _load(text: str) -> float:
+    try:
+        load = float(text)
+    except ValueError:
+        raise InputError(f"load '{text}' is not a number: give one between 0 and 1, like 0.8.") from None
+    if not 0 < load < 1:
+        raise InputError(f"load is {text}: a stable single server needs a load above 0 and below 1.")
+    return load
+
+
+def _whole(text: str, option: str, least: int) -> int:
+    """A whole number, 1e6 included; InputError below `least`."""
+    try:
+        value = float(text)
+        whole = int(text) if text.strip().lstrip("+-").isdigit() else int(value)
+    except (ValueError, OverflowError):
+        raise InputError(f"{option} is '{text}': give a whole number of at least {least}.") from None
+    if whole != value and not text.strip().lstrip("+-").isdigit() or whole < least:
+        raise InputError(f"{option} is {text}: give a whole number of at least {least}.")
+    return whole
