@@ -52,8 +52,8 @@ class Policy:
 
 def names() -> list[str]:
     """The names of the built-in policies."""
-    return sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_") and
-                  path.stem not in ("resolve", "kbit-nonpreemptive"))
+    others = ("__init__", "resolve", "kbit-nonpreemptive")
+    return sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others)
 
 
 def path_of(spec: str, folder: Path | None = None) -> Path:
@@ -95,7 +95,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"policy file '{path}' cannot be read: {error}.") from None
     except SyntaxError as error:
-        raise InputError(f"policy file '{path}' is not valid Python at line {error.lineno}: {error.msg}.") from None
+        place = f"policy file '{path}' is not valid Python at line {error.lineno}"
+        raise InputError(f"{place}: {error.msg}.") from None
     where = f"policy file '{path.name}'"
     constants: dict[str, Any] = {"PARAMETERS": {}, "TIES": "first"}
     functions: dict[str, list[str]] = {}
@@ -157,7 +158,7 @@ def _check_imports(tree: ast.Module, where: str) -> None:
 
 def _check_constants(constants: dict[str, Any], where: str) -> None:
     if "SEES" not in constants:
-        raise InputError(f"{where} does not say what it looks at: write SEES = ('predicted', 'age') or the like.")
+        raise InputError(f"{where} does not say what it looks at: write, say, SEES = ('predicted', 'age').")
     sees = constants["SEES"]
     if not isinstance(sees, tuple | list) or not all(isinstance(column, str) for column in sees):
         raise InputError(f"{where}: SEES must be a tuple of column names, for example ('predicted',).")

@@ -1,4 +1,4 @@
-"""SPRPT with bounce: predicted remaining time, which rises again, at most to the prediction, once that is outlived."""
+"""SPRPT with bounce: a job that outlives its prediction ranks higher again, at most as high as the prediction."""
 
 SEES = ("predicted", "age")
 SHAPE = "general"

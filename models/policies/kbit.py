@@ -1,4 +1,4 @@
-"""k bits of the prediction, preemptive: a job takes the server from its own bucket or a longer one; the last bucket is first come first served."""
+"""k bits of the prediction: a job preempts its own bucket and longer ones, save that the last is in order of arrival."""
 
 SEES = ("predicted", "arrival")
 SHAPE = "falling"

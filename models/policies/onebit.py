@@ -1,4 +1,4 @@
-"""One bit of the prediction: predicted short before predicted long; if preemptive, a short takes the server from any job."""
+"""One bit of the prediction: short before long; if preemptive, a short takes the server from any job."""
 
 SEES = ("predicted", "arrival", "age")
 SHAPE = "falling"

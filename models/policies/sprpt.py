@@ -1,4 +1,4 @@
-"""Shortest predicted remaining processing time: prediction less age; a job that outlives it is not preempted."""
+"""Shortest predicted remaining processing time: prediction less age; below zero nothing preempts."""
 
 SEES = ("predicted", "age")
 SHAPE = "falling"

@@ -96,8 +96,7 @@ class Server:
             arrival, size, predicted, age = self._jobs[-1 - completed]
             raise InputError(
                 f"policy '{self.policy.name}' returned a rank that is not a number for size={size:g}, "
-                f"predicted={predicted:g}, arrival={arrival:g}, age={age:g}: rank must return a finite number "
-                "or an infinity."
+                f"predicted={predicted:g}, arrival={arrival:g}, age={age:g}: rank must return a number."
             )
         return self._done[:completed]
 
@@ -156,8 +155,8 @@ def check_rank(policy: Policy, theta: tuple[Any, ...]) -> None:
                 result = scope[function](*arguments)
             except Exception as error:
                 raise InputError(
-                    f"policy '{policy.name}': {function} raised {type(error).__name__}: {error}; it must return "
-                    "a number for every job."
+                    f"policy '{policy.name}': {function} raised {type(error).__name__}: {error}; it must "
+                    "return a number for every job."
                 ) from None
             number = isinstance(result, int | float | np.number) and not isinstance(result, bool | np.bool_)
             if not number or math.isnan(result):
