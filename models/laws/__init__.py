@@ -9,8 +9,7 @@ The tables below are the registries: a new law is a class with `read` and `spec`
 from __future__ import annotations
 
 from openqueues.models.errors import unknown
-from openqueues.models.laws import predictions as _predictions
-from openqueues.models.laws import sizes as _sizes
+from openqueues.models.laws import bounded, discrete, predictions, sizes, ssjf
 from openqueues.models.laws.base import SizeLaw
 from openqueues.models.laws.classes import Classes
 from openqueues.models.laws.joint import JointLaw
@@ -30,13 +29,29 @@ __all__ = [
 ]
 
 SIZES = {
-    "exponential": _sizes.Exponential,
-    "weibull": _sizes.Weibull,
+    "exponential": sizes.Exponential,
+    "weibull": sizes.Weibull,
+    "hyperexponential": sizes.Hyperexponential,
+    "lognormal": sizes.Lognormal,
+    "pareto": bounded.Pareto,
+    "uniform": bounded.Uniform,
+    "deterministic": discrete.Deterministic,
+    "empirical": discrete.Empirical,
+    "ssjf": ssjf.Ssjf,
 }
 PREDICTIONS = {
-    "exact": _predictions.Exact,
-    "exponential": _predictions.Exponential,
-    "onebit": _predictions.OneBit,
+    "exact": predictions.Exact,
+    "exponential": predictions.Exponential,
+    "uniform": predictions.Uniform,
+    "lognormal": predictions.Lognormal,
+    "bounded": predictions.Bounded,
+    "onebit": predictions.OneBit,
+    "kbit": predictions.KBit,
+    "confusion": predictions.Confusion,
+    "margin": predictions.MarginLaw,
+    "classifier": ssjf.Classifier,
+    "constant": predictions.Constant,
+    "ssjf": ssjf.SsjfPredictions,
 }
 
 
@@ -61,9 +76,7 @@ def joint_law(sizes: str | SizeLaw, predictions: str | PredictionLaw) -> JointLa
 
 def simple_prediction(name: str, values: dict, where: str) -> PredictionLaw:
     """A law that is exact or a noise, for use within another law; `where` names that one in errors."""
-    known = {
-        key: law for key, law in PREDICTIONS.items() if law.noise is not None or law.is_exact
-    }
+    known = {key: law for key, law in PREDICTIONS.items() if law.noise is not None or law.is_exact}
     if name not in known:
         raise unknown(f"law in 'of' of {where}", name, known)
     return _make(known, f"{where}: prediction law", name, values)

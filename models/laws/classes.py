@@ -13,9 +13,9 @@ from openqueues.models.laws.noise import Noise
 class Classes:
     """A prediction that takes one of finitely many values.
 
-    A class of true sizes is (edges[i-1], edges[i]]: a size at an edge belongs to the class below it.
-    Class i is announced by `values[i]`, the mean size of the jobs that truly belong to it, so that a
-    threshold at an edge, compared with the announced value, tells the classes apart.
+    Class i holds the true sizes from edges[i-1] up to but not including edges[i], as a policy calls a job
+    short when `size < threshold`. It is announced by `values[i]`, the mean size of the jobs that truly belong
+    to it, so that a policy's threshold at an edge reads the announced values right.
     """
 
     values: np.ndarray
@@ -36,7 +36,7 @@ class Classes:
 
     def true_class(self, x) -> np.ndarray:
         """The index of the class that each size truly belongs to."""
-        return np.searchsorted(self.edges, floats(x), side="left")
+        return np.searchsorted(self.edges, floats(x), side="right")
 
 
 def partition(sizes: SizeLaw, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,16 +46,11 @@ def partition(sizes: SizeLaw, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     digits to cancellation.
     """
     edges = np.unique(floats(edges))
-    bounds = np.concatenate(([-np.inf], edges, [np.inf]))
-    low, high = bounds[:-1], bounds[1:]
-    upper = sizes.cdf(np.where(np.isinf(low), 0.0, low)) > 0.5
+    # P(S < edge) and not P(S <= edge): they differ for discrete sizes.
+    below = np.nextafter(edges, -np.inf)
+    upper = np.concatenate(([False], sizes.cdf(below) > 0.5))
     share, work = (
-        np.where(
-            upper,
-            _between(sizes.tail_moment, k, low, high, sizes.moment(k), tail=True),
-            _between(sizes.partial_moment, k, low, high, sizes.moment(k), tail=False),
-        )
-        for k in (0, 1)
+        np.where(upper, _from_above(sizes, k, below), _from_below(sizes, k, below)) for k in (0, 1)
     )
     full = share > 0
     kept = np.flatnonzero(full)
@@ -63,12 +58,22 @@ def partition(sizes: SizeLaw, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return edges[kept[1:] - 1], share[full], work[full] / share[full]
 
 
-def _between(function, k, low, high, total, *, tail):
-    at_low = np.where(np.isinf(low), total if tail else 0.0, function(k, np.where(np.isinf(low), 0.0, low)))
-    at_high = np.where(
-        np.isinf(high), 0.0 if tail else total, function(k, np.where(np.isinf(high), 0.0, high))
-    )
-    return at_low - at_high if tail else at_high - at_low
+def _from_below(sizes, k, cuts):
+    return np.diff(np.concatenate(([0.0], sizes.partial_moment(k, cuts), [sizes.moment(k)])))
+
+
+def _from_above(sizes, k, cuts):
+    return -np.diff(np.concatenate(([sizes.moment(k)], sizes.tail_moment(k, cuts), [0.0])))
+
+
+def equal_shares(sizes: SizeLaw, upto: np.ndarray) -> np.ndarray:
+    """Edges of the classes that hold the smallest `upto[0]`, up to `upto[1]`, ... of all jobs.
+
+    A value of a discrete law belongs whole to one class, the first that it reaches, so shares are as near as
+    its values allow.
+    """
+    edges = sizes.ppf(upto)
+    return edges if sizes.atoms is None else np.nextafter(edges, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +91,7 @@ class Bucketed(Classes):
     def probability(self, x):
         x = np.atleast_1d(floats(x))[:, None]
         if self.noise is None:
-            below = (x <= self.edges).astype(float)
+            below = (x < self.edges).astype(float)
         else:
             with np.errstate(divide="ignore"):
                 below = self.noise.cdf(self.edges / x)
@@ -100,7 +105,57 @@ class Bucketed(Classes):
             self.noise.fill(rng, out)
             out *= sizes
             judged = out
-        if len(self.edges) == 1:
-            out[...] = np.where(judged <= self.edges[0], self.values[0], self.values[1])
+        if len(self.edges) == 0:
+            out[...] = self.values[0]
+        elif len(self.edges) == 1:
+            out[...] = np.where(judged < self.edges[0], self.values[0], self.values[1])
         else:
-            out[...] = self.values[np.searchsorted(self.edges, judged, side="left")]
+            out[...] = self.values[np.searchsorted(self.edges, judged, side="right")]
+
+
+@dataclass(frozen=True, eq=False)
+class Confused(Classes):
+    """The true class seen through a confusion table: table[i, j] = P(announced j | truly i)."""
+
+    table: np.ndarray
+
+    def probability(self, x):
+        return self.table[self.true_class(np.atleast_1d(x))]
+
+    def fill(self, rng, sizes, out):
+        rng.random(out=out)
+        announce(self.values, self.table[:, :-1].cumsum(axis=1), self.true_class(sizes), out)
+
+
+def announce(values: np.ndarray, upto: np.ndarray, row: np.ndarray, out: np.ndarray) -> None:
+    """Turn the uniforms in `out` into announced values.
+
+    Job i draws from the cumulative distribution `upto[row[i]]`, whose last entry, 1, is left out.
+    """
+    announced = np.zeros(len(out), dtype=np.int64)
+    for column in upto.T:
+        announced += out >= column[row]
+    np.take(values, announced, out=out)
+
+
+@dataclass(frozen=True, eq=False)
+class Margin(Classes):
+    """Two classes, told apart the worse the nearer the size x is to the threshold T.
+
+    P(announced long | x) = 1 / (1 + (T/x)^(1/scale)): the logistic model in log x. So the error probability
+    is 1/2 at the threshold and falls as 1 / (1 + exp(|log(x/T)| / scale)).
+    """
+
+    scale: float
+
+    def _long(self, x):
+        with np.errstate(divide="ignore", over="ignore"):
+            return 1 / (1 + (self.edges[0] / x) ** (1 / self.scale))
+
+    def probability(self, x):
+        long = self._long(np.atleast_1d(floats(x)))
+        return np.stack((1 - long, long), axis=1)
+
+    def fill(self, rng, sizes, out):
+        rng.random(out=out)
+        out[...] = np.where(out < self._long(sizes), self.values[1], self.values[0])

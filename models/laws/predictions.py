@@ -7,9 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from openqueues.models.errors import InputError
 from openqueues.models.laws.base import SizeLaw
-from openqueues.models.laws.classes import Bucketed, Classes, partition
-from openqueues.models.laws.noise import ExponentialNoise, Noise
-from openqueues.models.laws.parameters import Parameters, spec
+from openqueues.models.laws.classes import Bucketed, Classes, Confused, Margin, equal_shares, partition
+from openqueues.models.laws.noise import (
+    ExponentialNoise,
+    LognormalNoise,
+    LoguniformNoise,
+    Noise,
+    UniformNoise,
+)
+from openqueues.models.laws.parameters import Parameters, spec, unless
 
 
 class PredictionLaw:
@@ -73,6 +79,75 @@ class Exponential(PredictionLaw):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Uniform(PredictionLaw):
+    """The prediction is uniform between (1 - a) and (1 + a) times the size."""
+
+    a: float
+
+    @classmethod
+    def read(cls, given: Parameters) -> Uniform:
+        right = "a number above 0 and at most 1"
+        return cls(given.number("a", right=right, valid=lambda v: 0 < v <= 1))
+
+    @property
+    def spec(self):
+        return spec("uniform", a=self.a)
+
+    @property
+    def noise(self):
+        return UniformNoise(1 - self.a, 1 + self.a)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Lognormal(PredictionLaw):
+    """The prediction is the size times a lognormal factor with mean `bias` and log-deviation sigma.
+
+    The factor with median 1 that some studies use has bias = exp(sigma^2 / 2).
+    """
+
+    sigma: float
+    bias: float = 1.0
+
+    @classmethod
+    def read(cls, given: Parameters) -> Lognormal:
+        right = "a number above 0 and at most 10"
+        sigma = given.number("sigma", right=right, valid=lambda v: 0 < v <= 10)
+        return cls(sigma, given.positive("bias", 1.0))
+
+    @property
+    def spec(self):
+        return spec("lognormal", sigma=self.sigma, bias=unless(self.bias, 1.0))
+
+    @property
+    def noise(self):
+        return LognormalNoise(self.sigma, self.bias)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bounded(PredictionLaw):
+    """The prediction is between low and high times the size; form uniform (default) or loguniform."""
+
+    low: float
+    high: float
+    form: str = "uniform"
+
+    @classmethod
+    def read(cls, given: Parameters) -> Bounded:
+        low = given.positive("low")
+        high = given.number("high", right=f"a finite number above low={low:g}", valid=lambda v: v > low)
+        return cls(low, high, given.choice("form", ("uniform", "loguniform"), "uniform"))
+
+    @property
+    def spec(self):
+        form = None if self.form == "uniform" else self.form
+        return spec("bounded", low=self.low, high=self.high, form=form)
+
+    @property
+    def noise(self):
+        return (UniformNoise if self.form == "uniform" else LoguniformNoise)(self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class OneBit(PredictionLaw):
     """Short or long: whether the true size, or a prediction of it, exceeds the threshold."""
 
@@ -90,6 +165,88 @@ class OneBit(PredictionLaw):
     def classes(self, sizes):
         edges, _, values = two_classes(sizes, self.threshold, self.spec)
         return Bucketed(values, edges, self.of.noise)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KBit(PredictionLaw):
+    """2^bits classes of equal probability of the sizes.
+
+    The class announced is the one that the true size, or a prediction of it, falls into.
+    """
+
+    bits: int
+    of: PredictionLaw = Exact()
+
+    @classmethod
+    def read(cls, given: Parameters) -> KBit:
+        return cls(given.integer("bits", 1, 10), read_inner(given))
+
+    @property
+    def spec(self):
+        return spec("kbit", bits=self.bits, **inner_spec(self.of))
+
+    def classes(self, sizes):
+        count = 2**self.bits
+        edges, _, values = partition(sizes, equal_shares(sizes, np.arange(1, count) / count))
+        return Bucketed(values, edges, self.of.noise)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Confusion(PredictionLaw):
+    """Short or long with given error probabilities, however far the size is from the threshold."""
+
+    threshold: float
+    miss: float
+    false_alarm: float
+
+    @classmethod
+    def read(cls, given: Parameters) -> Confusion:
+        return cls(given.positive("threshold"), given.share("miss"), given.share("false_alarm"))
+
+    @property
+    def spec(self):
+        return spec("confusion", threshold=self.threshold, miss=self.miss, false_alarm=self.false_alarm)
+
+    def classes(self, sizes):
+        edges, _, values = two_classes(sizes, self.threshold, self.spec)
+        table = np.array([[1 - self.false_alarm, self.false_alarm], [self.miss, 1 - self.miss]])
+        return Confused(values, edges, table)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MarginLaw(PredictionLaw):
+    """Short or long, wrong with a probability that falls with the distance |log(size / threshold)|."""
+
+    threshold: float
+    scale: float
+
+    @classmethod
+    def read(cls, given: Parameters) -> MarginLaw:
+        return cls(given.positive("threshold"), given.positive("scale"))
+
+    @property
+    def spec(self):
+        return spec("margin", threshold=self.threshold, scale=self.scale)
+
+    def classes(self, sizes):
+        edges, _, values = two_classes(sizes, self.threshold, self.spec)
+        return Margin(values, edges, self.scale)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Constant(PredictionLaw):
+    """No information: every prediction is the mean size."""
+
+    @classmethod
+    def read(cls, given: Parameters) -> Constant:
+        return cls()
+
+    @property
+    def spec(self):
+        return "constant"
+
+    def classes(self, sizes):
+        return Bucketed(np.array([sizes.mean]), np.array([]))
 
 
 def two_classes(sizes: SizeLaw, threshold: float, law: str):
