@@ -214,7 +214,8 @@ def test_the_same_seed_gives_the_same_numbers_in_any_thread():
 
 
 def test_policies_are_compared_on_the_same_jobs():
-    work = [simulate(JOINT, 0.8, spec, seed=3, jobs=20_000)["mean_work"] for spec in ("fcfs", "bounce", "srpt")]
+    specs = ("fcfs", "bounce", "srpt")
+    work = [simulate(JOINT, 0.8, spec, seed=3, jobs=20_000)["mean_work"] for spec in specs]
     assert work == pytest.approx([work[0]] * 3, rel=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""SPRPT with bounce: a job that outlives its prediction ranks higher again, at most as high as the prediction."""
+"""SPRPT with bounce: past its prediction a job ranks higher again, at most as high as the prediction."""
 
 SEES = ("predicted", "age")
 SHAPE = "general"

@@ -1,4 +1,4 @@
-"""k bits of the prediction: a job preempts its own bucket and longer ones, save that the last is in order of arrival."""
+"""k bits of the prediction: a job preempts its own and longer buckets; the last is in order of arrival."""
 
 SEES = ("predicted", "arrival")
 SHAPE = "falling"

@@ -1,4 +1,4 @@
-"""The parameters of a policy as the kernel takes them: numbers; `optimal` thresholds are found by analysis."""
+"""A policy's parameters as the kernel takes them: numbers; `optimal` thresholds are found by analysis."""
 
 from __future__ import annotations
 
