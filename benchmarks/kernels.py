@@ -30,18 +30,27 @@ CAN = {
 }
 
 
-def ours(policy: str, load: float, seed: int, jobs: int, spec: str | None = None) -> float:
-    """CPU seconds of one checked run of our kernel; `spec` is a file that says the same as `policy`."""
+def ours(
+    policy: str, load: float, seed: int, jobs: int, spec: str | None = None, means: list[float] | None = None
+) -> float:
+    """CPU seconds of one checked run of our kernel; `spec` is a file that says the same as `policy`.
+
+    The mean response time is appended to `means`.
+    """
     joint = law(policy)
     seconds, metrics = cpu(lambda: simulate(joint, load, spec or policy, seed, jobs))
     check(f"openqueues {spec or ''}", policy, load, metrics["mean_response"], jobs)
+    if means is not None:
+        means.append(metrics["mean_response"])
     return seconds
 
 
-def cpp(policy: str, load: float, seed: int, jobs: int) -> float:
-    """CPU seconds of one checked run of the twin."""
+def cpp(policy: str, load: float, seed: int, jobs: int, mean: float) -> float:
+    """CPU seconds of one checked run of the twin, which must find the `mean` that ours found."""
     metrics = twin.run(policy, load, seed, jobs)
     check("twin", policy, load, metrics["mean_response"], jobs)
+    if not abs(metrics["mean_response"] / mean - 1.0) <= 1e-12:
+        raise WrongResult(f"{policy} at load {load}, seed {seed}: ours {mean!r}, the twin {metrics}")
     return metrics["cpu"]
 
 
@@ -62,10 +71,11 @@ def kernels(quick: bool) -> list[dict[str, Any]]:
     for policy in PREDICTIONS:
         for load in LOADS:
             apart = difference(policy, load)  # compiles, too
+            means: list[float] = []
             times = interleave(
                 repetitions,
-                ours=lambda k, p=policy, u=load: ours(p, u, SEED + k, jobs),
-                twin=lambda k, p=policy, u=load: cpp(p, u, SEED + k, jobs),
+                ours=lambda k, p=policy, u=load, m=means: ours(p, u, SEED + k, jobs, means=m),
+                twin=lambda k, p=policy, u=load, m=means: cpp(p, u, SEED + k, jobs, m[k]),
             )
             work = jobs * (1 + WARM_UP) / 1e9
             rows.append(
