@@ -27,12 +27,21 @@ MATHJAX_FILES = ("static/mathjax/tex-chtml.js", "static/mathjax/output/chtml/fon
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands of `openqueues book` to its parser."""
     steps = parser.add_subparsers(metavar="STEP", dest="step", required=True, parser_class=type(parser))
-    for name, text in (("pages", "page, figures and CSV files of one entry"), ("build", "the book, from all pages")):
+    for name, text in (
+        ("pages", "page, figures and CSV files of one entry"),
+        ("build", "the book, from all pages"),
+    ):
         step = steps.add_parser(name, help=text, allow_abbrev=False)
         if name == "pages":
-            step.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
-        step.add_argument("--tier", choices=TIERS, default="standard", help="whose results (default: standard)")
-        step.add_argument("--results", default="results", metavar="DIR", help="folder for results (default: results)")
+            step.add_argument(
+                "entry", metavar="ENTRY", help="name of an entry, or id of the question it answers"
+            )
+        step.add_argument(
+            "--tier", choices=TIERS, default="standard", help="whose results (default: standard)"
+        )
+        step.add_argument(
+            "--results", default="results", metavar="DIR", help="folder for results (default: results)"
+        )
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -83,7 +92,9 @@ def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
     from openqueues.pages import site
 
     if not (chapters / "_config.yml").is_file():
-        raise InputError(f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root.")
+        raise InputError(
+            f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root."
+        )
     shutil.copytree(chapters, source, dirs_exist_ok=True)
     facts = {}
     for entry in entries:
@@ -91,7 +102,9 @@ def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
         try:
             facts[entry.slug] = json.loads((made / "summary.json").read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"{made} holds no page: `openqueues book pages {entry.slug}` makes it.") from error
+            raise InputError(
+                f"{made} holds no page: `openqueues book pages {entry.slug}` makes it."
+            ) from error
         shutil.copytree(made, source / "entries" / entry.slug)
         (source / "entries" / entry.slug / "summary.json").unlink()
     _mathjax(source / "vendor" / "mathjax")
@@ -107,7 +120,9 @@ def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
         page.write_text(text, encoding="utf-8")
     (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
     (source / "coverage.md").write_text(site.coverage(entries), encoding="utf-8")
-    (source / "performance.md").write_text(site.performance(Path("benchmarks/results.json")), encoding="utf-8")
+    (source / "performance.md").write_text(
+        site.performance(Path("benchmarks/results.json")), encoding="utf-8"
+    )
     contents = source / "_toc.yml"
     contents.write_text(site.contents(contents.read_text(encoding="utf-8"), entries), encoding="utf-8")
 
@@ -132,10 +147,18 @@ def _jupyter_book(source: Path, scratch: Path) -> None:
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(source), "--path-output", str(scratch)]
     # Warnings are errors, unknown references are warnings, and all of them are shown.
-    done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True, errors="replace")
+    done = subprocess.run(
+        [*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True, errors="replace"
+    )
     if done.returncode:
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "WARNING" in line or "ERROR" in line]
-        raise InputError("Jupyter Book does not accept the pages: " + ("; ".join(said) or done.stderr[-2000:].strip()))
+        said = [
+            line.strip()
+            for line in (done.stdout + done.stderr).splitlines()
+            if "WARNING" in line or "ERROR" in line
+        ]
+        raise InputError(
+            "Jupyter Book does not accept the pages: " + ("; ".join(said) or done.stderr[-2000:].strip())
+        )
 
 
 @contextmanager
@@ -148,7 +171,9 @@ def replaced(target: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror}: name a folder you may write to.") from error
+        raise InputError(
+            f"{target} cannot be written: {error.strerror}: name a folder you may write to."
+        ) from error
     try:
         yield folder
         mask = os.umask(0)

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import small_entries
-
 from openqueues import book, registry, runner
 from openqueues.models.errors import InputError
 from openqueues.pages import markdown, style
@@ -55,12 +54,15 @@ def faults(browser, folder: Path, width: int) -> list[str]:
     found = []
     page = browser.new_page(viewport={"width": width, "height": 900})
     name = ""
-    page.on("console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}"))
+    page.on(
+        "console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}")
+    )
     page.on("pageerror", lambda error: found.append(f"{name}: {error}"))
     page.on(
         "request",
-        lambda asked: asked.url.startswith(("file:", "data:", "blob:"))
-        or found.append(f"{name}: asks for {asked.url}"),
+        lambda asked: (
+            asked.url.startswith(("file:", "data:", "blob:")) or found.append(f"{name}: asks for {asked.url}")
+        ),
     )
     page.on("requestfailed", lambda asked: found.append(f"{name}: cannot load {asked.url}"))
     anchors: dict[Path, set[str]] = {}
@@ -71,7 +73,9 @@ def faults(browser, folder: Path, width: int) -> list[str]:
         if page.locator(".math").count():
             page.wait_for_function("document.querySelectorAll('mjx-container').length > 0", timeout=10_000)
         anchors[file.resolve()] = set(page.eval_on_selector_all("[id]", "all => all.map(one => one.id)"))
-        links += [(name, link) for link in page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")]
+        links += [
+            (name, link) for link in page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")
+        ]
         for image in page.eval_on_selector_all(
             "img", "all => all.filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)"
         ):
@@ -117,7 +121,14 @@ def test_faults_are_found(browser, made, tmp_path):
     )
     file.write_text(file.read_text().replace("</article>", spoilt))
     said = "\n".join(faults(browser, tmp_path / "book", 1400))
-    for fault in ("none.svg is empty", "dead link", "no such place", "undefinedFunction", "asks for https", "wider"):
+    for fault in (
+        "none.svg is empty",
+        "dead link",
+        "no such place",
+        "undefinedFunction",
+        "asks for https",
+        "wider",
+    ):
         assert fault in said
 
 
@@ -145,7 +156,7 @@ def test_pages_say_what_the_results_say(made):
     assert "**Table 1, SRPT.** One of 3 printed values differs: 4.5000 is printed at load 0.9" in tables
     paper = (source / "paper.md").read_text()
     assert "Printed values that contradict each other" in paper
-    assert "Table 1: 4.5000 (−2.17%); Table 2: 4.602 (+0.04%)" in paper
+    assert "| Table 1: 4.5000 | Table 2: 4.602 | 4.6000 | Table 2 |" in paper
     question = (source / "entries" / "made-up-question" / "index.md").read_text()
     assert "[failed]{.failed}" in question
     assert "| 1 | SRPT |" in question and "100.0%" in question
@@ -189,10 +200,15 @@ def test_nothing_is_replaced_by_a_block_that_fails(tmp_path):
 
 
 def test_a_policy_looks_the_same_everywhere():
-    code = "from openqueues.pages import style; print([style.look(p) for p in ('mine', 'srpt', 'kbit:bits=3')])"
+    code = (
+        "from openqueues.pages import style; print([style.look(p) for p in ('mine', 'srpt', 'kbit:bits=3')])"
+    )
     looks = {
         subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
         ).stdout
         for seed in ("1", "2")
     }
@@ -234,7 +250,9 @@ def test_intervals_in_words(value, halfwidth, text):
 def test_percentages_have_a_sign_and_no_negative_zero():
     assert markdown.percent(0.0123) == "+1.23%"
     assert markdown.percent(-0.0123) == "−1.23%"
-    assert markdown.percent(-0.00001) == "0.00%"
+    assert markdown.percent(-0.000012) == "−0.0012%"
+    assert markdown.percent(0.0) == "0.00%"
+    assert markdown.percent(-1e-12) == "0.0000%"
 
 
 def test_contents_list_the_entries(made):

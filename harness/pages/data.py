@@ -6,14 +6,11 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from openqueues import plan, registry, results, statistics
+from openqueues import boards, plan, registry, results, statistics
 
 if TYPE_CHECKING:
     import pandas
-
     from openqueues.entry import Entry, Experiment
-
-CLASSES = ("blind", "predictions", "true sizes")
 
 
 class Data(NamedTuple):
@@ -32,7 +29,9 @@ class Data(NamedTuple):
         for key in [*experiment.fixed, *experiment.grid]:
             rows[key] = [points[index][key] for index in rows["point"]]
         rank = {policy: place for place, policy in enumerate(self.entry.policies_of(experiment))}
-        return rows.assign(_rank=rows["policy"].map(rank)).sort_values(["point", "_rank"]).drop(columns="_rank")
+        return (
+            rows.assign(_rank=rows["policy"].map(rank)).sort_values(["point", "_rank"]).drop(columns="_rank")
+        )
 
 
 def load(entry: Entry, tier: str, folder: str | Path) -> Data:
@@ -50,16 +49,6 @@ def docstring(entry: Entry, policy: str) -> str:
     return " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
 
 
-def information(entry: Entry, policy: str) -> str:
-    """Class of the board that a policy competes in, by the most that it sees."""
-    sees = registry.sees(registry.policy_file(entry, policy))
-    if "size" in sees:
-        return "true sizes"
-    return "predictions" if "predicted" in sees else "blind"
-
-
-def scores(data: Data) -> list[dict]:
-    """Gap closed by each policy at the headline point, with its interval; empty for an entry without a headline."""
-    if data.entry.headline is None:
-        return []
-    return statistics.score(data.entry, data.frame).to_dict("records")
+def board(data: Data) -> list[dict]:
+    """The policies at the headline point by class of information and place; empty for an entry without a headline."""
+    return boards.board(data.entry, data.frame).to_dict("records")

@@ -12,19 +12,16 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
 from openqueues.pages import style
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
     from openqueues.entry import Experiment, Metric
 
 WIDTH = 8.0  # inches, the width of the text column
 PANELS = 9  # more than this in one figure cannot be read
-LEGEND = 4  # entries in a row of a legend below the panels
 
 
 class Drawing(NamedTuple):
@@ -37,7 +34,9 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]) -> list[Drawing]:
+def draw(
+    experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]
+) -> list[Drawing]:
     """Figures of one metric of an experiment; several when the grid has too many panels for one.
 
     `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without any
@@ -46,7 +45,6 @@ def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policie
     data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
     if data.empty:
         return []
-    style.use()
     keys = [key for key in experiment.grid if key != experiment.x and data[key].nunique() > 1]
     panels = math.prod(data[key].nunique() for key in keys)
     split, keys = (keys[0], keys[1:]) if panels > PANELS and len(keys) > 1 else (None, keys)
@@ -73,8 +71,6 @@ def _one(
     more: str,
     stem: str,
 ) -> Drawing:
-    import matplotlib.pyplot as plt
-
     combinations = list(itertools.product(*(_values(experiment, data, key) for key in keys)))
     numeric = all(isinstance(value, (int, float)) for value in experiment.grid[experiment.x])
     policies = [policy for policy in policies if (data["policy"] == policy).any()]
@@ -83,9 +79,8 @@ def _one(
     rows = math.ceil(len(combinations) / columns)
     categories = 0 if numeric else len(_values(experiment, data, experiment.x))
     height = (4.2 if len(combinations) == 1 else 3.0) if numeric else 0.9 + 0.42 * categories
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, height * rows), squeeze=False, sharey=not numeric, layout="constrained"
-    )
+    figure = style.figure(WIDTH, height * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=not numeric)
     order = _order(data, policies, experiment)
     for place, (axis, chosen) in enumerate(itertools.zip_longest(axes.flat, combinations)):
         if chosen is None:
@@ -106,8 +101,8 @@ def _one(
     if len(combinations) == 1 and numeric:
         _direct_labels(axes[0, 0], order)
     else:
-        _legend(figure, order)
-    exact, simulated = np.isfinite(data["exact"]).any(), np.isfinite(data["halfwidth"]).any()
+        style.legend(figure, order, lines=numeric)
+    exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
     caption = _caption(experiment, metric, more, scaled, numeric, exact, simulated)
     alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {', '.join(map(style.name, order))}{more}"
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
@@ -148,11 +143,21 @@ def _lines(
         axis.plot(place(load[good]), line[good], linestyle=look.line, **common)
         if np.isfinite(mean).any():
             axis.errorbar(
-                place(load), mean, yerr=half, linestyle="none", marker=look.marker, markerfacecolor=look.face,
-                markeredgewidth=1.1, elinewidth=1.1, capsize=2, **common,
+                place(load),
+                mean,
+                yerr=half,
+                linestyle="none",
+                marker=look.marker,
+                markerfacecolor=look.face,
+                markeredgewidth=1.1,
+                elinewidth=1.1,
+                capsize=2,
+                **common,
             )
         else:
-            axis.plot(place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common)
+            axis.plot(
+                place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common
+            )
     values = sorted({value for value in data[experiment.x]})
     if experiment.x == "load":
         axis.set_xscale("log")
@@ -161,10 +166,21 @@ def _lines(
     positions = [place(value) for value in values]
     axis.set_xticks(positions, _thin(values, positions, axis), minor=False)
     axis.minorticks_off()
-    low, high = axis.get_ylim()
-    if low > 0 and high / low > 12:
-        axis.set_yscale("log")
-        axis.minorticks_off()
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()])
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > 15:
+        _logarithmic(axis, "y")
+
+
+def _logarithmic(axis: Axes, which: str) -> None:
+    """Make an axis logarithmic, with ticks at 1, 2, 5, 10, ... written as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_yscale("log") if which == "y" else axis.set_xscale("log")
+    one = axis.yaxis if which == "y" else axis.xaxis
+    one.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    one.set_minor_locator(NullLocator())
 
 
 def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
@@ -195,17 +211,34 @@ def _rows(
         y = np.array([row[value] for value in own[experiment.x]]) + shift
         mean = own["mean"].where(np.isfinite(own["mean"]), own["exact"])
         axis.errorbar(
-            mean, y, xerr=np.nan_to_num(own["halfwidth"]), linestyle="none", marker=look.marker, color=look.colour,
-            markerfacecolor=look.face, markeredgewidth=1.1, elinewidth=1.1, capsize=2,
+            mean,
+            y,
+            xerr=np.nan_to_num(own["halfwidth"]),
+            linestyle="none",
+            marker=look.marker,
+            color=look.colour,
+            markerfacecolor=look.face,
+            markeredgewidth=1.1,
+            elinewidth=1.1,
+            capsize=2,
         )
     for place in range(0, len(categories), 2):
         axis.axhspan(place - 0.5, place + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(categories)), [str(value) for value in categories])
+    axis.set_yticks(range(len(categories)), [_wrapped(str(value)) for value in categories])
     axis.set_ylim(len(categories) - 0.5, -0.5)
     axis.grid(False, axis="y")
-    low, high = axis.get_xlim()
-    if low > 0 and high / low > 12:
-        axis.set_xscale("log")
+    shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
+    if shown.min() > 0 and shown.max() / shown.min() > 15:
+        _logarithmic(axis, "x")
+
+
+def _wrapped(text: str) -> str:
+    """A specification on two lines where it is long, broken after a comma or colon."""
+    if len(text) <= 26:
+        return text
+    cuts = [k + 1 for k, letter in enumerate(text) if letter in ",:"]
+    cut = min(cuts, key=lambda k: abs(k - len(text) / 2), default=len(text))
+    return f"{text[:cut]}\n{text[cut:]}"
 
 
 def _direct_labels(axis: Axes, policies: list[str]) -> None:
@@ -241,33 +274,40 @@ def _direct_labels(axis: Axes, policies: list[str]) -> None:
         y = inverse.transform((0, height + lift))[1]
         start = inverse.transform(lines[policy])
         axis.annotate(
-            style.name(policy), xy=start, xytext=(1.045, y), xycoords="axes fraction", textcoords="axes fraction",
-            color=style.INK, va="center", fontsize=9, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": look.colour, "lw": 0.8, "shrinkA": 9, "shrinkB": 4, "alpha": 0.7},
+            style.name(policy),
+            xy=start,
+            xytext=(1.045, y),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=style.INK,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": look.colour,
+                "lw": 0.8,
+                "shrinkA": 9,
+                "shrinkB": 4,
+                "alpha": 0.7,
+            },
         )
         axis.plot(
-            [1.03], [y], marker=look.marker, color=look.colour, markerfacecolor=look.face, transform=axis.transAxes,
-            clip_on=False, linestyle="none",
+            [1.03],
+            [y],
+            marker=look.marker,
+            color=look.colour,
+            markerfacecolor=look.face,
+            transform=axis.transAxes,
+            clip_on=False,
+            linestyle="none",
         )
-
-
-def _legend(figure: Figure, policies: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = []
-    for policy in policies:
-        look = style.look(policy)
-        handles.append(
-            Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, markerfacecolor=look.face,
-                   label=style.name(policy))
-        )
-    longest = max(len(style.name(policy)) for policy in policies)
-    columns = max(1, min(LEGEND, len(policies), int(96 / (longest + 8))))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2)
 
 
 def _words(chosen: dict) -> str:
-    return ", ".join(str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items())
+    return ", ".join(
+        str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items()
+    )
 
 
 def _axis_name(key: str) -> str:
@@ -280,7 +320,13 @@ def _metric_name(metric: Metric, scaled: bool) -> str:
 
 
 def _caption(
-    experiment: Experiment, metric: Metric, more: str, scaled: bool, numeric: bool, exact: bool, simulated: bool
+    experiment: Experiment,
+    metric: Metric,
+    more: str,
+    scaled: bool,
+    numeric: bool,
+    exact: bool,
+    simulated: bool,
 ) -> str:
     text = f"{experiment.title}: {metric.name.replace('_', ' ')}{more}."
     if simulated and exact and numeric:
@@ -291,4 +337,6 @@ def _caption(
         text += " Analysis."
     if scaled:
         text += " Values are multiplied by 1 − load, which keeps them finite as the load tends to 1."
-    return text + (" Lower is better." if metric.direction == "min" else " Higher is better.")
+    if simulated:
+        text += " Lower is better." if metric.direction == "min" else " Higher is better."
+    return text

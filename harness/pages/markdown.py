@@ -49,7 +49,9 @@ def tabs(items: Sequence[tuple[str, str]]) -> str:
     """Content behind tabs; a single item stands as it is."""
     if len(items) == 1:
         return items[0][1]
-    return directive("tab-set", "", "\n".join(directive("tab-item", name, content) for name, content in items))
+    return directive(
+        "tab-set", "", "\n".join(directive("tab-item", name, content) for name, content in items)
+    )
 
 
 def fold(title: str, content: str) -> str:
@@ -80,11 +82,13 @@ def interval(value: float, halfwidth: float) -> str:
 
 
 def percent(share: float, places: int = 2) -> str:
-    """A share as a signed percentage, with a true minus sign."""
+    """A share as a signed percentage with a true minus sign, and more digits where two would show nothing."""
     if share is None or not math.isfinite(share):
         return "–"
+    if share and abs(100 * share) < 0.5 * 10.0**-places:
+        places = min(places + 2, 6)
     text = f"{100 * share:+.{places}f}%"
-    return text.replace("-", "−") if float(f"{100 * share:.{places}f}") else f"{0:.{places}f}%"
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else f"{0:.{places}f}%"
 
 
 def comma_separated(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openqueues.pages import sections
-from openqueues.pages.data import Data, scores
+from openqueues.pages.data import Data, board
 from openqueues.pages.markdown import code, parameters
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def write(data: Data, folder: Path) -> dict:
     """Write index.md with its figures and CSV files into `folder`; returns the facts that other pages quote."""
     entry = data.entry
-    table = scores(data)
+    table = board(data)
     parts = [sections.head(data), "## The question\n", entry.statement]
     if entry.known.strip() or (entry.status and entry.status.note):
         parts += ["## What is known\n", entry.known, entry.status.note if entry.status else ""]
@@ -44,7 +44,8 @@ def gap(entry: Entry) -> str:
     ceiling = f"the ceiling {code(entry.policies.ceiling)}" if entry.policies.ceiling else "the bound"
     return (
         f"At {point}, 0% is the floor {code(entry.policies.floor or '–')}, which uses no prediction, and 100% is {ceiling}: "
-        "score = (floor − policy) / (floor − ceiling), with a 95% interval over paired replications. "
+        "score = (floor − policy) / (floor − ceiling), from exact values where analysis knows them, else with a 95% interval "
+        "over paired replications. "
         "Policies compete with those that see as much as they do.\n"
     )
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from openqueues import verdicts
 from openqueues.pages import sections, style
 from openqueues.pages.data import Data
@@ -24,18 +23,15 @@ from openqueues.pages.markdown import (
     span,
     table,
 )
+from openqueues.verdicts import half_unit
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
     from openqueues.entry import Entry, Expected
 
 SIGNS = {"agrees": "✓", "differs": "✗", "cannot tell": "?"}
 KINDS = {"agrees": "agrees", "differs": "differs", "cannot tell": "unclear"}
-COLUMNS = (
-    "source", "experiment", "parameters", "policy", "printed", "exact", "exact_error", "simulated", "halfwidth",
-    "deviation", "verdict", "reason",
-)  # fmt: skip
 
 
 def write(data: Data, folder: Path) -> dict:
@@ -57,10 +53,13 @@ def write(data: Data, folder: Path) -> dict:
                     f"{entry.slug}-deviations",
                 )
             )
-        for expected in entry.expected:
-            parts += [f"## {expected.source}\n", printed(entry, expected, rows)]
+        for group in panels(entry):
+            parts += [f"## {heading(group)}\n", printed(group, rows)]
         (folder / "verdicts.csv").write_text(
-            comma_separated(COLUMNS, ([_blank(row[key]) for key in COLUMNS] for row in rows)), encoding="utf-8"
+            comma_separated(
+                verdicts.COLUMNS, ([_blank(row[key]) for key in verdicts.COLUMNS] for row in rows)
+            ),
+            encoding="utf-8",
         )
         parts.append("All verdicts: {download}`verdicts.csv <verdicts.csv>`\n")
     if entry.known.strip():
@@ -75,7 +74,7 @@ def write(data: Data, folder: Path) -> dict:
         parts += ["## References\n", sections.references(entry)]
     text = "\n".join(part.strip() + "\n" for part in parts if part.strip())
     (folder / "index.md").write_text(text, encoding="utf-8")
-    kept = [{key: _blank(row[key]) for key in COLUMNS} for row in rows]
+    kept = [{key: _blank(row[key]) for key in verdicts.COLUMNS} for row in rows]
     return {"verdicts": kept, "counts": Counter(row["verdict"] for row in rows)}
 
 
@@ -99,7 +98,9 @@ def _blank(value):
 def counts(rows: list[dict]) -> str:
     """How many printed values agree, in a sentence."""
     number = Counter(row["verdict"] for row in rows)
-    words = [f"**{number[verdict]}** {_verb(verdict, number[verdict])}" for verdict in SIGNS if number[verdict]]
+    words = [
+        f"**{number[verdict]}** {_verb(verdict, number[verdict])}" for verdict in SIGNS if number[verdict]
+    ]
     return f"Of {len(rows)} printed values, {_and(words)}.\n"
 
 
@@ -120,7 +121,8 @@ def legend() -> str:
     """The signs that stand in the cells."""
     marks = [span(f"{SIGNS[verdict]} {verdict}", KINDS[verdict]) for verdict in SIGNS]
     return (
-        " ".join(marks) + " — *agrees*: the printed value lies within our interval, its own rounding and noise, and our "
+        " ".join(marks)
+        + " — *agrees*: the printed value lies within our interval, its own rounding and noise, and our "
         "interval is narrow enough to have seen a difference; *cannot tell*: it is not.\n"
     )
 
@@ -136,7 +138,7 @@ def findings(rows: list[dict]) -> list[str]:
         return []
     note = (
         "We state what was measured; unless a cause is given, it has not been established. Analysis and simulation "
-        "share no code beyond the laws of sizes and predictions.\n"
+        "share no code beyond the laws of sizes and predictions and the choice of best thresholds.\n"
     )
     return ["### Values that differ\n", "\n".join(f"- {line}" for line in lines) + "\n", note]
 
@@ -146,34 +148,43 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
     if not off:
         return ""
     where = f"**{escape(source)}, {escape(style.name(policy))}.**"
-    deviations_ = [row["deviation"] for row in off]
     if len(off) == 1:
         row = off[0]
-        reference = _reference(row)
         others = f" The other {len(rows) - 1} values of this column do not differ." if len(rows) > 1 else ""
         return (
-            f"{where} One of {len(rows)} printed values differs: {row['printed']} is printed at {_at(row, rows)}, where we find "
-            f"{reference} ({percent(row['deviation'])}).{others}"
+            f"{where} One of {len(rows)} printed values differs: {row['printed']} is printed at {_at(row, rows)}, where we "
+            f"find {_reference(row)} ({percent(row['deviation'])}).{others}"
         )
-    low, high = min(deviations_), max(deviations_)
-    side = "lower" if high < 0 else "higher" if low > 0 else ""
-    if side:
-        small, large = sorted((abs(low), abs(high)))
-        size = f"{side} by {100 * small:.2f}% to {100 * large:.2f}%"
-    else:
-        size = f"off by {percent(low)} to {percent(high)}"
+    low, high = min(row["deviation"] for row in off), max(row["deviation"] for row in off)
     places = ", ".join(_value(row, rows) for row in off)
-    return (
-        f"{where} {len(off)} of {len(rows)} printed values differ ({_varied(rows)} {places}): they are {size} than "
-        "the values found here, by analysis and by simulation alike."
-        if side
-        else f"{where} {len(off)} of {len(rows)} printed values differ ({_varied(rows)} {places}): they are {size}."
-    )
+    text = f"{where} {len(off)} of {len(rows)} printed values differ, at {_varied(rows)} {places}: "
+    if low < 0 < high:
+        text += f"from {percent(low)} to {percent(high)} of the value found here."
+    else:
+        side = "below" if high <= 0 else "above"
+        small, large = sorted((abs(low), abs(high)))
+        text += f"they lie {side} the values found here, by {percent(small)[1:]} to {percent(large)[1:]}."
+    seen = [row for row in off if np.isfinite(row["exact"]) and np.isfinite(row["halfwidth"])]
+    outside = [
+        row
+        for row in seen
+        if abs(float(row["printed"]) - row["simulated"]) > row["halfwidth"] + half_unit(row["printed"])
+    ]
+    if seen:
+        text += (
+            f" The comparison is with exact analysis; the independent simulation's 95% interval excludes "
+            f"{len(outside)} of these {len(off)} printed values."
+        )
+    return text
 
 
 def _reference(row: dict) -> str:
     exact = f"{digits(row['exact'])} by analysis" if np.isfinite(row["exact"]) else ""
-    simulated = f"{interval(row['simulated'], row['halfwidth'])} by simulation" if np.isfinite(row["simulated"]) else ""
+    simulated = (
+        f"{interval(row['simulated'], row['halfwidth'])} by simulation"
+        if np.isfinite(row["simulated"])
+        else ""
+    )
     return " and ".join(text for text in (exact, simulated) if text)
 
 
@@ -193,15 +204,50 @@ def _at(row: dict, rows: list[dict]) -> str:
     return f"{_varied(rows)} {_value(row, rows)}"
 
 
-def printed(entry: Entry, expected: Expected, rows: list[dict]) -> str:
+def panels(entry: Entry) -> list[list[Expected]]:
+    """Printed tables that belong together: same experiment, metric and rows, and no column twice."""
+    groups: list[list[Expected]] = []
+    for expected in entry.expected:
+        for group in groups:
+            first, columns = group[0], {column for one in group for column in one.columns}
+            same = (first.experiment, first.metric, first.rows) == (
+                expected.experiment,
+                expected.metric,
+                expected.rows,
+            )
+            if same and first.at == expected.at and not columns & set(expected.columns):
+                group.append(expected)
+                break
+        else:
+            groups.append([expected])
+    return groups
+
+
+def heading(group: list[Expected]) -> str:
+    """The name of the printed table: the one that all its parts begin with, else all of them."""
+    shortest = min((one.source for one in group), key=len)
+    return (
+        shortest
+        if all(one.source.startswith(shortest) for one in group)
+        else "; ".join(one.source for one in group)
+    )
+
+
+def _own(group: list[Expected], rows: list[dict]) -> list[dict]:
+    parts = {(one.source, one.experiment, one.metric) for one in group}
+    return [row for row in rows if (row["source"], row["experiment"], row["metric"]) in parts]
+
+
+def printed(group: list[Expected], rows: list[dict]) -> str:
     """The printed table with a verdict in every cell, then each value beside what we found."""
-    own = [row for row in rows if row["source"] == expected.source and row["experiment"] == expected.experiment]
-    cells = {(str(row["parameters"][expected.rows]), row["policy"]): row for row in own}
-    values = list(dict.fromkeys(str(row["parameters"][expected.rows]) for row in own))
+    own, key = _own(group, rows), group[0].rows
+    cells = {(str(row["parameters"][key]), row["policy"]): row for row in own}
+    values = list(dict.fromkeys(value for value, _ in cells))
+    columns = [column for one in group for column in one.columns]
     lines = []
     for value in values:
         line = [value]
-        for policy in expected.columns:
+        for policy in columns:
             row = cells.get((value, policy))
             if row is None:
                 line.append("–")
@@ -209,12 +255,16 @@ def printed(entry: Entry, expected: Expected, rows: list[dict]) -> str:
             note = f" {percent(row['deviation'])}" if row["verdict"] == "differs" else ""
             line.append(span(f"{row['printed']} {SIGNS[row['verdict']]}{note}", KINDS[row["verdict"]]))
         lines.append(line)
-    header = [expected.rows, *(escape(style.name(policy)) for policy in expected.columns)]
-    made = "computed from a formula" if expected.made_by == "formula" else "simulated"
-    text = f"The printed values, {made} by the source. {counts(own)}\n{table(header, lines)}\n"
+    header = [key, *(escape(style.name(policy)) for policy in columns)]
+    made = [
+        f"{', '.join(style.name(column) for column in one.columns)} "
+        + ("from a formula" if one.made_by == "formula" else "by simulation")
+        for one in group
+    ]
+    text = f"Made by the source: {escape('; '.join(made))}. {counts(own)}\n{table(header, lines)}\n"
     full = [
         [
-            str(row["parameters"][expected.rows]),
+            str(row["parameters"][key]),
             escape(style.name(row["policy"])),
             row["printed"],
             digits(row["exact"]),
@@ -222,85 +272,71 @@ def printed(entry: Entry, expected: Expected, rows: list[dict]) -> str:
             percent(row["deviation"]),
             span(f"{SIGNS[row['verdict']]} {row['verdict']}", KINDS[row["verdict"]]),
             escape(row["reason"]),
+            f"{SIGNS[row['internal']]} {row['internal']}",
         ]
         for row in own
     ]
-    header = [expected.rows, "policy", "printed", "exact", "simulated", "deviation", "verdict", "why"]
-    return text + fold("Every value beside analysis and simulation", table(header, full, "llrrrrll"))
+    header = [
+        key,
+        "policy",
+        "printed",
+        "exact",
+        "simulated",
+        "deviation",
+        "verdict",
+        "why",
+        "simulation and analysis",
+    ]
+    return text + fold("Every value beside analysis and simulation", table(header, full, "llrrrrlll"))
 
 
 def deviations(entry: Entry, rows: list[dict]) -> Figure | None:
-    """Deviation of the printed from the exact values, a panel per source, a line per policy."""
-    sources = [e for e in entry.expected if any(r["source"] == e.source and np.isfinite(r["deviation"]) for r in rows)]
-    if not sources:
+    """Deviation of the printed from the exact values, a panel per printed table, a mark per value."""
+    groups = [g for g in panels(entry) if any(np.isfinite(row["deviation"]) for row in _own(g, rows))]
+    if not groups:
         return None
-    style.use()
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
-
-    figure_, axes = plt.subplots(
-        len(sources), 1, figsize=(8.0, 2.6 * len(sources)), squeeze=False, layout="constrained"
-    )
-    seen: list[str] = []
-    for axis, expected in zip(axes[:, 0], sources, strict=True):
-        own = [r for r in rows if r["source"] == expected.source and r["experiment"] == expected.experiment]
-        values = list(dict.fromkeys(str(r["parameters"][expected.rows]) for r in own))
-        place = {value: k for k, value in enumerate(values)}
-        width = len(expected.columns)
-        band = []
-        for value in values:
-            sizes = [_allowed(r, expected.noise_at(_row_key(expected, r))) for r in own if str(r["parameters"][expected.rows]) == value]
-            band.append(100 * max(sizes))
-        centres = np.arange(len(values))
-        axis.bar(centres, 2 * np.array(band), bottom=-np.array(band), width=0.86, color="#ececec", linewidth=0, zorder=1)
-        for k, policy in enumerate(expected.columns):
-            look = style.look(policy)
-            for row in (r for r in own if r["policy"] == policy):
-                if not np.isfinite(row["deviation"]):
-                    continue
-                x = place[str(row["parameters"][expected.rows])] + 0.74 * ((k + 0.5) / width - 0.5)
-                differs = row["verdict"] == "differs"
-                axis.plot(
-                    [x], [100 * row["deviation"]], marker=look.marker, color=look.colour, linestyle="none", zorder=4,
-                    markerfacecolor=look.face, markersize=7 if differs else 4.5, alpha=1 if differs else 0.75,
-                )
-                if differs:
-                    axis.plot([x, x], [0, 100 * row["deviation"]], color=look.colour, linewidth=1.2, zorder=3)
-            if policy not in seen:
-                seen.append(policy)
-        axis.axhline(0, color="#666666", linewidth=0.9, zorder=2)
-        top = max([abs(100 * r["deviation"]) for r in own if np.isfinite(r["deviation"])] + band + [0.05])
-        if top > 3:
-            axis.set_yscale("symlog", linthresh=1, linscale=1.0)
-            axis.set_yticks([t for t in (-10, -3, -1, 0, 1, 3, 10) if abs(t) <= top * 1.3], None)
-            axis.yaxis.set_major_formatter(lambda v, _: f"{v:+g}".replace("-", "−") if v else "0")
-            axis.minorticks_off()
-        axis.set_ylim(-1.25 * top, 1.25 * top)
-        axis.set_xticks(centres, values)
-        axis.grid(False, axis="x")
-        axis.set_title(expected.source)
-        axis.set_xlabel(expected.rows if axis is axes[-1, 0] else "")
-        axis.set_ylabel("printed − exact [%]")
-    handles = [
-        Line2D([], [], color=style.look(p).colour, marker=style.look(p).marker, linestyle="none",
-               markerfacecolor=style.look(p).face, label=style.name(p))
-        for p in seen
-    ]  # fmt: skip
-    longest = max(len(style.name(policy)) for policy in seen)
-    figure_.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(seen), int(96 / (longest + 6)))))
-    return figure_
+    drawn = style.figure(8.0, 2.3 * len(groups) + 0.4)
+    axes = drawn.subplots(len(groups), 1, squeeze=False)
+    seen: dict[str, None] = {}
+    for axis, group in zip(axes[:, 0], groups, strict=True):
+        _deviations(axis, group, _own(group, rows))
+        axis.set_xlabel(group[0].rows if axis is axes[-1, 0] else "")
+        seen |= dict.fromkeys(column for one in group for column in one.columns)
+    style.legend(drawn, list(seen), lines=False)
+    return drawn
 
 
-def _row_key(expected: Expected, row: dict) -> str:
-    """The row's value as the source prints it."""
-    value = row["parameters"][expected.rows]
-    for text, _, _ in expected.cells():
-        if text == str(value) or (not isinstance(value, str) and float(text) == value):
-            return text
-    return str(value)
-
-
-def _allowed(row: dict, noise: float) -> float:
-    """Relative deviation that rounding to the printed digits and the source's noise allow."""
-    places = len(row["printed"].partition(".")[2])
-    return 0.5 * 10.0**-places / abs(float(row["printed"])) + noise
+def _deviations(axis: Axes, group: list[Expected], rows: list[dict]) -> None:
+    key, columns = group[0].rows, [column for one in group for column in one.columns]
+    values = list(dict.fromkeys(str(row["parameters"][key]) for row in rows))
+    top = 0.05
+    for place, value in enumerate(values):
+        here = [row for row in rows if str(row["parameters"][key]) == value]
+        for row in here:
+            if not np.isfinite(row["deviation"]):
+                continue
+            look = style.look(row["policy"])
+            slot = 0.84 / len(columns)
+            x = place + slot * (columns.index(row["policy"]) - (len(columns) - 1) / 2)
+            share, band = 100 * row["deviation"], 100 * row["print_error"] / abs(float(row["printed"]))
+            differs = row["verdict"] == "differs"
+            axis.bar([x], [2 * band], bottom=-band, width=0.9 * slot, color="#e6e6e6", linewidth=0, zorder=1)
+            if differs:
+                axis.plot([x, x], [0, share], color=look.colour, linewidth=1.2, zorder=3)
+            axis.plot(
+                [x], [share], marker=look.marker, color=look.colour, markerfacecolor=look.face, linestyle="none",
+                markersize=7 if differs else 4.5, zorder=4,
+            )  # fmt: skip
+            top = max(top, abs(share), band)
+    axis.axhline(0, color="#666666", linewidth=0.9, zorder=2)
+    if top > 3:
+        axis.set_yscale("symlog", linthresh=1, linscale=1.0)
+        axis.set_yticks([tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= 1.3 * top])
+        axis.minorticks_off()
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+    axis.set_ylim(-1.3 * top, 1.3 * top)
+    axis.set_xlim(-0.5, len(values) - 0.5)
+    axis.set_xticks(range(len(values)), values)
+    axis.grid(False, axis="x")
+    axis.set_title(heading(group))
+    axis.set_ylabel("printed − exact [%]")

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from openqueues import registry
 from openqueues.pages import figures, style
-from openqueues.pages.data import Data, docstring, information
+from openqueues.pages.data import Data, docstring
 from openqueues.pages.markdown import (
     code,
     comma_separated,
@@ -25,8 +24,7 @@ from openqueues.pages.markdown import (
 
 if TYPE_CHECKING:
     import pandas
-
-    from openqueues.entry import Entry, Experiment, Metric
+    from openqueues.entry import Entry, Experiment
 
 STATES = {"open": "open", "partly": "partly settled", "settled": "settled"}
 LONG = 12  # rows; a longer table is folded
@@ -39,7 +37,9 @@ def head(data: Data) -> str:
     if entry.status:
         facts.append(f"theory {STATES[entry.status.state]} ({entry.status.date.isoformat()})")
     facts += [f"tier {data.tier}", f"version {entry.version}", f"folder `{entry.slug}`"]
-    return f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
+    return (
+        f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
+    )
 
 
 def model(entry: Entry) -> str:
@@ -56,20 +56,36 @@ def model(entry: Entry) -> str:
     text += "\n" + table(
         ["metric", "unit", "better"],
         [
-            [m.name.replace("_", " ") + (" (main)" if m.main else ""), escape(m.unit), "lower" if m.direction == "min" else "higher"]
+            [
+                m.name.replace("_", " ") + (" (main)" if m.main else ""),
+                escape(m.unit),
+                "lower" if m.direction == "min" else "higher",
+            ]
             for m in entry.metrics
         ],
         "lll",
     )
     if entry.bounds:
-        text += "\n" + "\n".join(f"- **{escape(b.name)}** ({b.kind} bound): {b.text}" for b in entry.bounds) + "\n"
+        text += (
+            "\n"
+            + "\n".join(f"- **{escape(b.name)}** ({b.kind} bound): {b.text}" for b in entry.bounds)
+            + "\n"
+        )
     if entry.anchors:
         rows = [
-            [escape(a.name), code(a.policy), ", ".join(f"{k} {v}" for k, v in a.point.items()), f"{a.value:.6g}", escape(a.why)]
+            [
+                escape(a.name),
+                code(a.policy),
+                ", ".join(f"{k} {v}" for k, v in a.point.items()),
+                f"{a.value:.6g}",
+                escape(a.why),
+            ]
             for a in entry.anchors
         ]
         anchors = table(["special case", "policy", "point", "exact value", "why"], rows, "lllrl")
-        text += "\n" + fold("Special cases known exactly, which analysis and simulation are checked against", anchors)
+        text += "\n" + fold(
+            "Special cases known exactly, which analysis and simulation are checked against", anchors
+        )
     return text
 
 
@@ -80,7 +96,9 @@ def policies(entry: Entry) -> str:
     for policy in named:
         role = {entry.policies.floor: " (floor)", entry.policies.ceiling: " (ceiling)"}.get(policy, "")
         sees = ", ".join(registry.sees(registry.policy_file(entry, policy))) or "nothing"
-        rows.append([f"{escape(style.name(policy))}{role} {code(policy)}", escape(docstring(entry, policy)), sees])
+        rows.append(
+            [f"{escape(style.name(policy))}{role} {code(policy)}", escape(docstring(entry, policy)), sees]
+        )
     for policy in dict.fromkeys(policy.partition(":")[0] for policy in named):
         file = registry.policy_file(entry, policy)
         kind = "this entry's own" if policy in entry.own_policies else "built in"
@@ -121,7 +139,9 @@ def numbers(entry: Entry, chosen: Experiment, rows: pandas.DataFrame) -> str:
     lines = []
     for point, group in rows.groupby("point", sort=True):
         first = group.iloc[0]
-        words = [f"{first[key]:g}" if isinstance(first[key], float) else code(str(first[key])) for key in keys]
+        words = [
+            f"{first[key]:g}" if isinstance(first[key], float) else code(str(first[key])) for key in keys
+        ]
         lines.append([*words, *(cells.get((point, policy), "–") for policy in named)])
     header = [key.replace("_", " ") for key in keys] + [escape(style.name(policy)) for policy in named]
     text = table(header, lines, "l" * len(keys) + "r" * len(named))
@@ -148,23 +168,23 @@ def _csv(chosen: Experiment, rows: pandas.DataFrame) -> str:
     return comma_separated(columns, clean)
 
 
-def board(data: Data, scores: list[dict]) -> str:
+def board(data: Data, rows: list[dict]) -> str:
     """Tables of the scored policies, one per class of information: nobody leads by seeing more."""
     text = ""
-    unit = data.entry.main.unit
-    for kind in dict.fromkeys(information(data.entry, row["policy"]) for row in scores):
-        own = [row for row in scores if information(data.entry, row["policy"]) == kind]
-        own.sort(key=lambda row: (-np.nan_to_num(row["score"], nan=-np.inf), row["policy"]))
+    unit = escape(data.entry.main.unit)
+    for kind in dict.fromkeys(row["information"] for row in rows):
         lines = []
-        for place, row in enumerate(own, start=1):
-            share = "–"
+        for row in (row for row in rows if row["information"] == kind):
+            exact = row["source"] == "analysis"
+            closed = "–"
             if np.isfinite(row["score"]):
-                share = f"{100 * row['score']:.1f}%"
-                if np.isfinite(row["halfwidth"]) and row["halfwidth"] > 0:
-                    share += f" ± {100 * row['halfwidth']:.1f}"
-            lines.append([str(place), escape(style.name(row["policy"])), interval(row["mean"], row["mean_halfwidth"]), share])
-        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')} ({escape(unit)})", "gap closed"]
-        text += table(header, lines, "rlrr") + "\n"
+                closed = f"{100 * row['score']:.1f}%"
+                if not exact and row["halfwidth"] > 0:
+                    closed += f"\u00a0±\u00a0{100 * row['halfwidth']:.1f}"
+            value = digits(row["mean"]) if exact else interval(row["mean"], row["mean_halfwidth"])
+            lines.append([str(row["place"]), escape(style.name(row["policy"])), value, closed, row["source"]])
+        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')} ({unit})", "gap closed", "by"]
+        text += table(header, lines, "rlrrl") + "\n"
     return text
 
 

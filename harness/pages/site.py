@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openqueues import registry
+from openqueues import registry, verdicts
 from openqueues.pages import reproduction, style
-from openqueues.pages.markdown import code, escape, figure, percent, span, table
+from openqueues.pages.markdown import code, digits, escape, figure, span, table
 
 if TYPE_CHECKING:
     from openqueues.entry import Entry
@@ -77,7 +78,11 @@ def grid(entries: list[Entry]) -> str:
 def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
     """The paper in figures: which printed values are reproduced, which differ, and where sources contradict each other."""
     chosen = [entry for entry in entries if entry.kind == "reproduction"]
-    every = [row | {"parameters": json.loads(row["parameters"])} for e in chosen for row in facts[e.slug].get("verdicts", [])]
+    every = [
+        row | {"parameters": json.loads(row["parameters"])}
+        for e in chosen
+        for row in facts[e.slug].get("verdicts", [])
+    ]
     every = [{key: float("nan") if value is None else value for key, value in row.items()} for row in every]
     text = [
         "# The paper in figures\n",
@@ -101,25 +106,24 @@ def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
 
 
 def conflicts(rows: list[dict]) -> str:
-    """Values printed for the same quantity that differ by more than their rounding and noise, as a table."""
-    same: dict[tuple, list[dict]] = defaultdict(list)
-    for row in rows:
-        same[(json.dumps(row["parameters"], sort_keys=True), row["policy"])].append(row)
+    """Values printed for one quantity that differ by more than their rounding and noise, as a table."""
+    import pandas
+
+    if not rows:
+        return ""
+    texts = [row | {"parameters": json.dumps(row["parameters"], sort_keys=True)} for row in rows]
     lines = []
-    for (_, policy), group in same.items():
-        verdict = {row["verdict"] for row in group}
-        if len({row["source"] for row in group}) < 2 or not {"agrees", "differs"} <= verdict:
-            continue
-        first = group[0]
-        group = list({row["printed"]: row for row in reversed(group)}.values())[::-1]  # the first source of each print
-        shown = [f"{escape(row['source'])}: {row['printed']} ({percent(row['deviation'])})" for row in group]
-        where = ", ".join(f"{key} {value}" for key, value in first["parameters"].items())
-        right = [row["source"] for row in group if row["verdict"] == "agrees"]
-        lines.append([escape(style.name(policy)), escape(where), "; ".join(shown), reproduction._reference(first), escape(", ".join(right))])
+    for row in verdicts.conflicts(pandas.DataFrame(texts)).to_dict("records"):
+        where = ", ".join(f"{key} {value}" for key, value in json.loads(row["parameters"]).items())
+        lines.append([
+            escape(style.name(row["policy"])), escape(where),
+            f"{escape(row['source_a'])}: {row['printed_a']}", f"{escape(row['source_b'])}: {row['printed_b']}",
+            digits(row["exact"]), escape(row["supported"]),
+        ])  # fmt: skip
     if not lines:
         return ""
-    header = ["policy", "at", "printed (deviation from exact)", "found here", "agrees with us"]
-    return table(header, lines, "lllll")
+    header = ["policy", "at", "one print", "another", "exact", "the exact value supports"]
+    return table(header, lines, "llllrl")
 
 
 def coverage(entries: list[Entry]) -> str:
@@ -136,12 +140,18 @@ def coverage(entries: list[Entry]) -> str:
     for question in questions.values():
         kind = state(question.id, found)
         sign, words = STATES[kind]
-        links = ", ".join(f"[{escape(entry.title)}]({page(entry)}.md)" for entry in found.get(question.id, [])) or "none yet"
+        links = (
+            ", ".join(f"[{escape(entry.title)}]({page(entry)}.md)" for entry in found.get(question.id, []))
+            or "none yet"
+        )
         sections[question.section].append(
             [f"[{question.id} {sign}]{{.chip .{kind}}}", escape(question.gist), escape(question.show), links]
         )
     for key, rows in sections.items():
-        text += [f"## {key} {SECTIONS.get(key, '')}\n", table(["", "asked", "what a run must show", "entry"], rows, "llll")]
+        text += [
+            f"## {key} {SECTIONS.get(key, '')}\n",
+            table(["", "asked", "what a run must show", "entry"], rows, "llll"),
+        ]
     return "\n".join(text)
 
 
@@ -161,7 +171,9 @@ def contents(template: str, entries: list[Entry]) -> str:
 
 def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str:
     """How much of the gap each entry's policies close, in one figure; empty when no entry has a score."""
-    scored = [(entry, facts[entry.slug]["scores"]) for entry in entries if facts[entry.slug].get("scores")]
+    found = [(entry, facts[entry.slug].get("scores", [])) for entry in entries]
+    finite = [(entry, [row for row in rows if _finite(row["score"])]) for entry, rows in found]
+    scored = [(entry, rows) for entry, rows in finite if rows]
     if not scored:
         return ""
     drawing = _headlines(scored)
@@ -175,16 +187,16 @@ def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str
     )
 
 
-def _headlines(scored: list[tuple[Entry, list[dict]]]):
-    style.use()
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
-    drawing, axis = plt.subplots(figsize=(8.0, 0.9 + 0.62 * len(scored)), layout="constrained")
+
+def _headlines(scored: list[tuple[Entry, list[dict]]]):
+    drawing = style.figure(8.0, 0.9 + 0.62 * len(scored))
+    axis = drawing.subplots()
     seen: dict[str, None] = {}
     for row, (_, scores) in enumerate(scored):
-        finite = [s for s in scores if s["score"] is not None and s["score"] == s["score"]]
-        for k, item in enumerate(sorted(finite, key=lambda s: s["score"])):
+        for k, item in enumerate(sorted(scores, key=lambda row: row["score"])):
             look = style.look(item["policy"])
             y = row + (0.16 if k % 2 else -0.16)
             axis.errorbar(
@@ -200,13 +212,7 @@ def _headlines(scored: list[tuple[Entry, list[dict]]]):
     axis.set_xlim(left=max(axis.get_xlim()[0], -60))
     axis.grid(False, axis="y")
     axis.set_xlabel("gap closed [%]")
-    handles = [
-        Line2D([], [], color=style.look(p).colour, marker=style.look(p).marker, linestyle="none",
-               markerfacecolor=style.look(p).face, label=style.name(p))
-        for p in seen
-    ]  # fmt: skip
-    longest = max(len(style.name(policy)) for policy in seen)
-    drawing.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(seen), int(96 / (longest + 6)))))
+    style.legend(drawing, list(seen), lines=False)
     return drawing
 
 
@@ -214,7 +220,9 @@ def performance(file: Path) -> str:
     """The performance chapter from the benchmark's JSON, or how to make it where it was not run."""
     text = ["# Performance\n"]
     if not file.is_file():
-        text.append("The benchmark has not been run here. `python benchmarks/run.py` makes its results; `snakemake` then shows them.\n")
+        text.append(
+            "The benchmark has not been run here. `python benchmarks/run.py` makes its results; `snakemake` then shows them.\n"
+        )
         return "\n".join(text)
     measured = json.loads(file.read_text(encoding="utf-8"))
     text += _measured(measured)
@@ -226,7 +234,9 @@ def _measured(measured, level: int = 2) -> list[str]:
     parts = []
     plain = {k: v for k, v in measured.items() if not isinstance(v, (dict, list))}
     if plain:
-        parts.append(table(["", "value"], [[escape(k.replace("_", " ")), _number(v)] for k, v in plain.items()]))
+        parts.append(
+            table(["", "value"], [[escape(k.replace("_", " ")), _number(v)] for k, v in plain.items()])
+        )
     for key, value in measured.items():
         if isinstance(value, dict):
             parts += [f"{'#' * level} {key.replace('_', ' ')}\n", *_measured(value, level + 1)]
@@ -234,7 +244,10 @@ def _measured(measured, level: int = 2) -> list[str]:
             header = list(dict.fromkeys(name for row in value for name in row))
             rows = [[_number(row.get(name, "")) for name in header] for row in value]
             kinds = "".join("r" if isinstance(value[0].get(name), (int, float)) else "l" for name in header)
-            parts += [f"{'#' * level} {key.replace('_', ' ')}\n", table([h.replace("_", " ") for h in header], rows, kinds)]
+            parts += [
+                f"{'#' * level} {key.replace('_', ' ')}\n",
+                table([h.replace("_", " ") for h in header], rows, kinds),
+            ]
         elif isinstance(value, list):
             parts.append(f"{key.replace('_', ' ')}: " + ", ".join(code(str(v)) for v in value) + "\n")
     return parts

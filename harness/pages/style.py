@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 BLACK, GREY, LIGHT = "#1b1b1b", "#7a7a7a", "#a8a8a8"
 ORANGE, SKY, GREEN, BLUE = "#e69f00", "#56b4e9", "#009e73", "#0072b2"
 VERMILION, PURPLE, OLIVE = "#d55e00", "#cc79a7", "#8f8b1e"
-PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, OLIVE)
+# Tol's muted palette, for policies without a colour of their own; again safe for colour-blind readers.
+PALETTE = ("#332288", "#44aa99", "#999933", "#cc6677", "#882255", "#aa4499", "#117733")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+OTHERS = ("X", "h", "p", "d", "*", "<", ">", "P")
 INK, RULE = "#2b2b2b", "#e4e4e4"
 
 # Greys for blind policies, blues and black for true sizes, warm colours for predictions, green for bits.
@@ -73,7 +75,7 @@ def look(policy: str) -> Look:
     if base in FIXED:
         return Look(*FIXED[base], dashed)
     number = int.from_bytes(hashlib.blake2b(policy.encode(), digest_size=4).digest(), "big")
-    return Look(PALETTE[number % len(PALETTE)], MARKERS[number // 64 % len(MARKERS)], dashed)
+    return Look(PALETTE[number % len(PALETTE)], OTHERS[number // 64 % len(OTHERS)], dashed)
 
 
 @cache
@@ -99,13 +101,12 @@ def name(policy: str) -> str:
     return ", ".join([words, *tail])
 
 
-def use() -> None:
-    """Set matplotlib to the book's style: no display, plain grid, fixed identifiers inside SVG files."""
+def figure(width: float, height: float) -> Figure:
+    """An empty figure in the book's style: plain grid, fixed identifiers inside the SVG file; sizes in inches."""
     import matplotlib
-    import seaborn
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    seaborn.set_theme(style="white")
     matplotlib.rcParams.update(
         {
             "font.family": "DejaVu Sans",  # shipped with matplotlib, so the same on every machine
@@ -138,12 +139,40 @@ def use() -> None:
             "svg.fonttype": "path",
         }
     )
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(made)
+    return made
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write an SVG without a date, so that the same figure has the same bytes, and close it."""
-    import matplotlib.pyplot as plt
-
+def save(drawn: Figure, path: Path) -> None:
+    """Write an SVG without a date, so that the same figure has the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.08)
-    plt.close(figure)
+    drawn.savefig(
+        path, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.08
+    )
+
+
+def legend(drawn: Figure, policies: list[str], lines: bool = True) -> None:
+    """The policies, in the order given, below the panels; without lines where the figure has marks only."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for policy in policies:
+        own = look(policy)
+        kind = own.line if lines else "none"
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=own.colour,
+                marker=own.marker,
+                linestyle=kind,
+                markerfacecolor=own.face,
+                label=name(policy),
+            )
+        )
+    longest = max(len(name(policy)) for policy in policies)
+    columns = max(1, min(5, len(policies), int(100 / (longest + 8))))
+    drawn.legend(
+        handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2
+    )
