@@ -1,4 +1,4 @@
-"""Mean response times without simulation: M/G/1, any law of sizes, any law of predictions, any of the policies.
+"""Mean response times of M/G/1 without simulation: any law of sizes and of predictions, any of the policies.
 
     mean_response(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt").mean_response
 """

@@ -78,17 +78,18 @@ def mean_response_given(
     if entry.by == "size" or joint.is_exact:
         order = size
         if joint.is_exact and prediction is not None and np.any(size != np.asarray(prediction)):
-            raise InputError("the predictions are exact, but a prediction differs from its size: leave it out.")
+            raise InputError("a prediction differs from its size, but the law's are exact: leave it out.")
     elif prediction is None:
         raise InputError(f"policy '{name}' looks at the prediction: give one for each size.")
     else:
         order = _positive(prediction, "prediction")
     size, order = np.broadcast_arrays(size, order)
+    parameters = _with_thresholds(joint, load, entry, parameters)
     return np.asarray(_respond(joint, load, entry, parameters, 2).given(size, order))
 
 
 def optimal_threshold(joint: JointLaw, load: float, preemptive: bool, on: str = "predicted") -> float:
-    """The threshold of least mean response time with one bit of the prediction (or of the size): a global optimum.
+    """The threshold of least mean response time with one bit of the prediction (or size): a global optimum.
 
     0 says that first come first served is as good as any bit, infinity that last come first served is; with
     finitely many predictions it lies midway between two of them.
@@ -110,7 +111,7 @@ def optimal_thresholds(joint: JointLaw, load: float, bits: int, preemptive: bool
 def bucket_thresholds(
     joint: JointLaw, load: float, bits: int, preemptive: bool, thresholds: str | float | ArrayLike = "optimal"
 ) -> np.ndarray:
-    """The thresholds that kbit's parameter stands for: `optimal`, `equal`, or ascending numbers as in 0.5|1|2."""
+    """The thresholds that kbit's parameter means: `optimal`, `equal`, or ascending numbers as in 0.5|1|2."""
     queue = Queue(joint.sizes, checked_load(load), ranking(joint, "predicted", 1))
     return read_thresholds(queue, bits, preemptive, thresholds)
 
@@ -148,7 +149,8 @@ def _with_thresholds(joint, load, entry, parameters):
     for key in ("threshold", "thresholds"):
         if key in parameters:
             queue = Queue(joint.sizes, load, ranking(joint, entry.by, 1))
-            numbers = read_thresholds(queue, parameters.get("bits", 1), parameters["preemptive"], parameters[key])
+            bits, preemptive = parameters.get("bits", 1), parameters["preemptive"]
+            numbers = read_thresholds(queue, bits, preemptive, parameters[key])
             return {**parameters, key: numbers}
     return parameters
 

@@ -1,8 +1,9 @@
-"""Service by a few classes of the order (size or prediction) alone: one bit, k bits, and their best thresholds.
+"""Service by a few classes of the order (size or prediction): one bit, k bits, and their best thresholds.
 
-With K classes cut at thresholds c_1 < ... < c_(K-1), a class reaching from order a to order b, the mean response
-time is a sum over classes of a function of a and b only. So the best thresholds on a set of candidates are a
-shortest path, found by dynamic programming: a global optimum, whatever the number of local ones.
+With K classes cut at thresholds c_1 < ... < c_(K-1), a class reaching from order a to order b, the mean
+response time is a sum over classes of a function of a and b only. So the best thresholds on a set of
+candidates are a shortest path, found by dynamic programming: a global optimum, whatever the number of local
+ones.
 """
 
 from __future__ import annotations
@@ -46,20 +47,21 @@ def read_thresholds(queue: Queue, bits: int, preemptive: bool, given: float | st
         cuts = np.array([np.nan])
     if cuts.ndim != 1 or isinstance(given, bool) or not np.all(cuts >= 0) or np.any(np.diff(cuts) <= 0):
         raise InputError(
-            f"thresholds are '{given}': give optimal, equal, or ascending numbers of at least 0, as in 0.5|1|2."
+            f"thresholds are '{given}': give optimal, equal, or ascending numbers from 0 up, as in 0.5|1|2."
         )
     if len(cuts) > classes - 1:
         raise InputError(
-            f"{len(cuts)} thresholds were given, but {classes} classes (bits={bits:g}) have at most {classes - 1}."
+            f"{len(cuts)} thresholds were given, but bits={bits:g} makes {classes} classes: give at most"
+            f" {classes - 1}."
         )
     return cuts
 
 
 def bucketed(queue: Queue, thresholds: Array, preemptive: bool) -> Response:
-    """Mean response time with classes cut at `thresholds` (ascending; order < threshold is the lower class).
+    """Mean response time with classes cut at `thresholds`, ascending; order < threshold is the lower class.
 
-    Non-preemptive: priorities, first come first served within a class. Preemptive: a newcomer takes the server
-    from its own class and longer ones, but the last class is first come first served.
+    Non-preemptive: priorities, first come first served within a class. Preemptive: a newcomer takes the
+    server from its own class and longer ones, but the last class is first come first served.
     """
     cuts = np.concatenate(([0.0], np.asarray(thresholds, dtype=float), [np.inf]))
     ends = queue.ranking.below(cuts)
@@ -80,8 +82,8 @@ def class_response(queue: Queue, low, high, last, preemptive: bool) -> tuple[Arr
 
     low and high are (3, ...) moments E[S^k; order below the class], E[S^k; order below its upper end].
 
-    Preemptive: a newcomer of a class but the last waits for the work of lower classes alone, and that and its own
-    service are interrupted by lower classes and its own. The last class waits for all work.
+    Preemptive: a newcomer of a class but the last waits for the work of lower classes alone, and that and
+    its own service are interrupted by lower classes and its own. The last class waits for all work.
     """
     rate = queue.rate
     below, upto = 1 - rate * low[1], 1 - rate * high[1]
@@ -96,7 +98,9 @@ def equal_thresholds(ranking: Ranking, classes: int) -> Array:
     """Thresholds that cut the orders into `classes` of equal probability, as nearly as atoms allow."""
     wanted = np.arange(1, classes) / classes
     if ranking.discrete:
-        cuts = candidates(ranking)
+        cuts = candidates(ranking)[1:-1]
+        if not len(cuts):
+            return cuts
         reached = ranking.below(cuts)[0]
         nearest = np.abs(reached[:, None] - wanted).argmin(axis=0)
         return np.unique(cuts[nearest])
@@ -111,7 +115,7 @@ def equal_thresholds(ranking: Ranking, classes: int) -> Array:
 
 
 def best_thresholds(queue: Queue, classes: int, preemptive: bool) -> Array:
-    """The thresholds of least mean response time for at most `classes` classes: ascending, without repetition.
+    """The thresholds of least mean response time for at most `classes` classes: ascending, none twice.
 
     A threshold 0 or infinity says that everything is best served in one class.
     """

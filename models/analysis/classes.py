@@ -1,14 +1,15 @@
-"""Predictions that take finitely many values: every quantity is a sum over classes of an integral over sizes."""
+"""Predictions that take finitely many values: sums over classes of integrals over sizes."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
 import numpy as np
-from openqueues.models.analysis.grid import ORDERS, Grid
+from openqueues.models.analysis.grid import ORDERS, Grid, spread
 from openqueues.models.analysis.noise import bounced
 from openqueues.models.analysis.ranking import Discrete, Service, size_edges
 from openqueues.models.laws import Classes, SizeLaw
+from openqueues.models.laws.classes import Margin
 
 
 class ClassPredictions(Discrete):
@@ -17,7 +18,7 @@ class ClassPredictions(Discrete):
     def __init__(self, law: SizeLaw, classes: Classes, level: int):
         self._law, self._classes, self._order = law, classes, ORDERS[min(level, 1)]
         if law.atoms is None:
-            edges = size_edges(law, level)
+            edges = size_edges(law, level, _widest(classes))
             kinks = _within((*classes.breakpoints, *classes.edges), edges)
             self._edges = np.union1d(edges, kinks)
         values = np.asarray(classes.values, dtype=float)
@@ -37,7 +38,7 @@ class ClassPredictions(Discrete):
 
     @cached_property
     def _by_class(self):
-        """For each class the sizes and their probabilities within it; panels end at the kinks of the integrands."""
+        """For each class its sizes and their probabilities; panels end at the kinks of the integrands."""
         tables = []
         for index, own in enumerate(self.points):
             x, mass = self._nodes(np.concatenate((np.abs(own - self.points), own + self.points)))
@@ -73,6 +74,17 @@ class ClassPredictions(Discrete):
             x, mass = self._by_class[index]
             total += recycled_part(np.maximum(x - (self.points[index] - y), 0.0), y) ** 2 @ mass
         return total
+
+
+def _widest(classes):
+    """Panels must resolve how the chance of a class changes with log size: noise and margin may be narrow."""
+    if isinstance(classes, Margin):
+        return min(1.0, 4 * classes.scale)
+    noise = getattr(classes, "noise", None)
+    if noise is None or noise.breakpoints:
+        return 1.0
+    logs, mass = spread(noise.pdf, noise.cdf, noise.support)
+    return float(np.clip(2 * np.sqrt(mass @ (logs - mass @ logs) ** 2), 0.01, 1.0))
 
 
 def _within(points, edges):

@@ -1,8 +1,8 @@
 """Composite Gauss-Legendre quadrature on the positive axis, fitted to where a law has its mass.
 
-The panels are intervals of log x (one more, linear, reaches down to 0), so a density that behaves like a power of
-x near 0 is smooth on each. Running integrals and values between the nodes come from the Legendre series of each
-panel, so they are as accurate as the quadrature itself.
+The panels are intervals of log x (one more, linear, reaches down to 0), so a density that behaves like a
+power of x near 0 is smooth on each. Running integrals and values between the nodes come from the Legendre
+series of each panel, so they are as accurate as the quadrature itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 ORDERS = (10, 16)
-"""Nodes per panel of the coarse and of the fine rule; the difference of their answers is the error estimate."""
+"""Nodes per panel of the coarse and the fine rule; how far their answers differ is the error estimate."""
 
 
 @lru_cache(maxsize=8)
@@ -86,9 +86,9 @@ class Grid:
 def spread(pdf, cdf, support) -> tuple[np.ndarray, np.ndarray]:
     """Where a law with a density has its mass: points of log x and the mass near each, good to a few percent.
 
-    The mass is relatively accurate far into both tails, as it is summed from the density. The distribution function
-    helps to find a law so narrow that a coarse look at its density would miss it; a kernel without one may have
-    no mass at all.
+    The mass is relatively accurate far into both tails, as it is summed from the density. The distribution
+    function helps to find a law so narrow that a coarse look at its density would miss it; a kernel without
+    one may have no mass at all.
     """
     low, high = support
     if high <= low:
@@ -105,7 +105,9 @@ def spread(pdf, cdf, support) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(over="ignore", invalid="ignore"):
             height = np.nan_to_num(x * pdf(x))
             below = cdf(x) if cdf else np.zeros_like(x)
-        full = np.flatnonzero((height > 1e-26) | ((below > 1e-16) & (below < 1 - 1e-15)))
+            square = np.nan_to_num(height * x**2)
+        matters = (height > 1e-26) | (square > 1e-22 * square.max()) & (square > 0)
+        full = np.flatnonzero(matters | ((below > 1e-16) & (below < 1 - 1e-15)))
         if cdf:
             full = np.append(full, np.argmax(below > 0.5))
         if not len(full):
@@ -118,22 +120,24 @@ def spread(pdf, cdf, support) -> tuple[np.ndarray, np.ndarray]:
     return logs, mass / (mass.sum() or 1.0)
 
 
-# Panels end where the tail has fallen by another factor of 10: a density that falls like exp(-x) is then resolved
-# to full accuracy by 16 nodes, and so is 1/(1 - load below x), whose poles lie off the axis by about as much.
+# Panels end where the tail has fallen by another factor of 10: a density that falls like exp(-x) is then
+# resolved to full accuracy by 16 nodes, and so is 1/(1 - load below x), whose poles lie off the axis by
+# about as much.
 _LEFT = 10.0 ** np.array([-17, -14, -11, -9, -7, -5, -4, -3, -2, -1])
 _BODY = np.array([0.3, 0.5, 0.7])
 _RIGHT = 10.0 ** -np.arange(1.0, 20.0)
 
 
 def panel_edges(logs, mass, breakpoints=(), widest=1.0) -> np.ndarray:
-    """Edges of panels for a law given as by `spread`: breakpoints, levels of its tails, none too wide in log x."""
+    """Edges of panels for a law given as by `spread`: breakpoints, levels of its tails, none too wide."""
     left = np.cumsum(mass)
     second = mass * np.exp(2 * (logs - logs.max()))
     right = np.maximum(np.cumsum(mass[::-1]), np.cumsum(second[::-1]) / second.sum())[::-1]
     tiny = 1e-300
     by_left = np.interp(np.log(np.append(_LEFT, _BODY)), np.log(left + tiny), logs)
     by_right = np.interp(-np.log(_RIGHT), -np.log(right + tiny), logs)
-    fixed = np.log([b for b in breakpoints if 0 < b < np.inf])
+    fixed = np.unique(np.log([b for b in breakpoints if 0 < b < np.inf]))
+    fixed = fixed[np.append(True, np.diff(fixed) > 1e-13)[: len(fixed)]]  # the same product rounded twice
     ends = [max(logs[0], by_left[0]), min(logs[-1], by_right[-1])]
     if len(fixed):
         ends = [min(ends[0], fixed.min()), max(ends[1], fixed.max())]
@@ -142,8 +146,9 @@ def panel_edges(logs, mass, breakpoints=(), widest=1.0) -> np.ndarray:
     edges = _thinned(levels, fixed, 0.02 * min(1.0, ends[1] - ends[0]))
     wide = np.where(edges[:-1] < by_left[6], max(2.5, widest), widest)
     parts = np.maximum(np.ceil(np.diff(edges) / wide), 1).astype(int)
-    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(edges, edges[1:], parts, strict=False)]
-    return np.exp(np.concatenate([*pieces, edges[-1:]]))
+    within = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+    logs = np.repeat(edges[:-1], parts) + within * np.repeat(np.diff(edges) / parts, parts)
+    return np.exp(np.append(logs, edges[-1]))
 
 
 def _thinned(levels, fixed, least):

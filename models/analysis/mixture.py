@@ -1,9 +1,9 @@
 """Integrals E[S^(k-1) K(y/S)] for many y at once, for any law of the size S and any kernel K.
 
-The kernel is a density of multiplicative noise, shifted or cut: it may jump at known places. With a density of
-sizes there are two ways, equal in value: over panels of size, or, for noise so narrow that panels of size would
-have to be many, over panels of the kernel's own argument w = y/S. Whichever is chosen, one function is smooth on
-the panels, and panels in which the other jumps are integrated anew in pieces.
+The kernel is a density of multiplicative noise, shifted or cut: it may jump at known places. With a density
+of sizes there are two ways, equal in value: over panels of size, or, for noise so narrow that panels of
+size would have to be many, over panels of the kernel's own argument w = y/S. Whichever is chosen, one
+function is smooth on the panels, and panels in which the other jumps are integrated anew in pieces.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Mixture:
             logs_x = np.log(self._x)
             self.spread = gathered(logs_x, self._weight, 200)
             # Around each atom the prediction's density is that of the noise: resolve it there.
-            self.noise_edges = panel_edges(logs, mass, noise.breakpoints) if len(self._x) <= _FEW_ATOMS else ()
+            few = len(self._x) <= _FEW_ATOMS
+            self.noise_edges = panel_edges(logs, mass, noise.breakpoints) if few else ()
             return
         self.noise_edges = ()
         self.kinks = np.array([b for b in (*law.support, *law.breakpoints) if 0 < b < np.inf])
@@ -50,7 +51,7 @@ class Mixture:
         return edges
 
     def integrals(self, y, kernel, support, breaks, powers):
-        """Rows E[S^(k-1) kernel(y/S)] for k in powers; kernel is zero outside `support` and jumps at `breaks`."""
+        """Rows E[S^(k-1) kernel(y/S)], k in powers; the kernel is 0 outside `support`, jumps at `breaks`."""
         inside = sorted({b for b in (*breaks, *support) if 0 < b < np.inf})
         if self._law.atoms is not None:
             return self._sums(y, kernel, powers)
@@ -66,9 +67,7 @@ class Mixture:
 
     def _sums(self, y, kernel, powers):
         weights = np.stack([self._weight * self._x ** (k - 1.0) for k in powers], axis=1)
-        rows = max(1, int(2e6 // len(self._x)))
-        parts = [kernel(y[i : i + rows, None] / self._x) @ weights for i in range(0, len(y), rows)]
-        return np.concatenate(parts).T
+        return np.concatenate([kernel(v) @ weights for v in _quotients(y, self._x)]).T
 
 
 class _Fixed:
@@ -82,18 +81,21 @@ class _Fixed:
 
     def integrals(self, y, other, breaks, exponents):
         """One row for each exponent e; `other` jumps where its argument is in `breaks`."""
-        x = self._x
-        weights = np.stack([self._mass * x ** float(e) for e in exponents], axis=1)
-        if not breaks:
-            return (other(y[:, None] / x) @ weights).T
-        # Only the part of x where `other` is not known to vanish would be needed; evaluating all is simpler.
-        values = other(y[:, None] / x)
-        cuts = np.sort(y[:, None] / np.array(breaks), axis=1)
+        weights = np.stack([self._mass * self._x ** float(e) for e in exponents], axis=1)
+        cuts = np.sort(y[:, None] / np.array(breaks), axis=1).reshape(len(y), len(breaks))
         panel = np.searchsorted(self._edges, cuts)  # panel p ends at edge p; panel 0 is [0, first edge]
         rows, column = np.nonzero((panel > 0) & (panel < len(self._edges)))
         panel_of = panel[rows, column]
-        values.reshape(len(y), -1, self._order)[rows, panel_of] = 0.0
-        answer = (values @ weights).T
+        parts, start = [], 0
+        for v in _quotients(y, self._x):
+            values = other(v)
+            here = slice(*np.searchsorted(rows, (start, start + len(v))))
+            values.reshape(len(v), -1, self._order)[rows[here] - start, panel_of[here]] = 0.0
+            parts.append(values @ weights)
+            start += len(v)
+        answer = np.concatenate(parts).T
+        if not len(rows):
+            return answer
         # One integral in pieces for each (y, panel with a jump): several jumps may share a panel.
         first = np.ones(len(rows), bool)
         first[1:] = (rows[1:] != rows[:-1]) | (panel_of[1:] != panel_of[:-1])
@@ -110,8 +112,16 @@ class _Fixed:
         return answer
 
 
+def _quotients(y, x):
+    """All y/x, some rows of y at a time: arrays that fit the processor's cache are evaluated much faster."""
+    rows = max(1, 40_000 // len(x))
+    inverse = 1 / x
+    for start in range(0, len(y), rows):
+        yield np.multiply.outer(y[start : start + rows], inverse)
+
+
 def gathered(logs, mass, parts):
-    """The same mass at about `parts` points: neighbours are put together, but both ends stay where they are."""
+    """The same mass at about `parts` points: neighbours are put together, but both ends stay."""
     if len(logs) <= parts:
         return logs, mass
     starts = np.linspace(1, len(logs) - 1, parts, endpoint=False).round().astype(int)

@@ -1,6 +1,7 @@
 """Predictions with multiplicative noise: Y = S N, the factor N independent of the size S.
 
-Every quantity is an integral over sizes, tabulated on a grid of y, or a running integral of such tables over y:
+Every quantity is an integral over sizes, tabulated on a grid of y, or a running integral of such tables
+over y:
 
     density p_k(y) = E[S^k; Y = y] = E[S^(k-1) h(y/S)], h the density of N
     over d(y)      = density of Y - S at y > 0            = E[h(1 + y/S) / S]
@@ -21,7 +22,7 @@ from openqueues.models.laws import Noise, SizeLaw
 from openqueues.models.laws.noise import ExponentialNoise
 
 _MOST_KINKS = 400
-"""More kinks than this (many atoms times a noise with breakpoints) are too weak to deserve panels of their own."""
+"""More kinks than this (many atoms, a noise with breakpoints) are too weak to need panels of their own."""
 
 
 class NoisyPredictions(Ranking):
@@ -34,7 +35,7 @@ class NoisyPredictions(Ranking):
         self._mixture = Mixture(law, noise, level)
         self.grid = Grid(self._edges(level), ORDERS[min(level, 1)])
         self.points = self.grid.x
-        self._density = self._integrals(noise.pdf, noise.support, noise.breakpoints, (0, 1, 2))
+        self._density = self._integrals(self._pdf, noise.support, noise.breakpoints, (0, 1, 2))
         self.share = self._density[0] * self.grid.weights
         self.work = self._density[1] * self.grid.weights
         self.totals = np.stack(self._density) @ self.grid.weights
@@ -54,6 +55,10 @@ class NoisyPredictions(Ranking):
         for _ in range(level - 1):
             edges = halved(edges)
         return edges
+
+    def _pdf(self, v):
+        """The noise's density for v >= 0."""
+        return np.exp(-v) if isinstance(self.noise, ExponentialNoise) else self.noise.pdf(v)
 
     def _integrals(self, kernel, support, breaks, powers):
         return self._mixture.integrals(self.points, kernel, support, breaks, powers)
@@ -114,9 +119,10 @@ class NoisyPredictions(Ranking):
     def bounce(self):
         """Rank min(|y - a|, y): a job whose size x exceeds y bounces at rank 0 and rises to at most y.
 
-        With D the density of S - Y at y > 0 where S < 2Y: a job of x <= y passes the ranks from y down to
-        y - x; one of x < 2y those from y down to x - y and is then exposed to rank x - y for 2 (x - y) of service;
-        a longer one is exposed to rank y all along. Recycled by a newcomer of rank z: min((S-(Y-z))+, 2z)^2.
+        With D the density of S - Y at y > 0 where S < 2Y: a job of x <= y passes the ranks from y down
+        to y - x; one of x < 2y those from y down to x - y and is then exposed to rank x - y for 2 (x - y) of
+        service; a longer one is exposed to rank y all along. Recycled by a newcomer of rank z:
+        min((S-(Y-z))+, 2z)^2.
         """
         if not hasattr(self, "_bounced"):
             self._bounced = self._bounce_tables()

@@ -1,4 +1,4 @@
-"""Mean response time of each policy. `POLICIES` is the list: a new policy is one function and one line there."""
+"""Mean response time of each policy: a new one is a function and a line of `POLICIES`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def preemptive_shortest_first(queue: Queue) -> Response:
 
 
 def shortest_remaining_first(queue: Queue) -> Response:
-    """Preemptive, smallest order minus age first (SRPT, Schrage and Miller 1966; SPRPT, Mitzenmacher 2020)."""
+    """Preemptive, smallest order minus age first: SRPT (Schrage, Miller 1966), SPRPT (Mitzenmacher 2020)."""
     return _with_service(queue, queue.ranking.falling())
 
 

@@ -1,9 +1,10 @@
 """Jobs ordered by a number known on arrival (size or prediction): the moments that every rank policy needs.
 
 A `Ranking` says, for the law of (size S, order Y): how probable the orders are, how much work stands before
-an order, and, for ranks that fall as the job is served, what recycled work and what residence cost. Formulas are
-those of SOAP (Scully, Harchol-Balter and Scheller-Wolf, 2018): a job that is already there delays a newcomer of
-rank r while its own rank is at most r, a later one only while its rank is below; ties are first come first served.
+an order, and, for ranks that fall as the job is served, what recycled work and what residence cost.
+Formulas are those of SOAP (Scully, Harchol-Balter and Scheller-Wolf, 2018): a job that is already there
+delays a newcomer of rank r while its own rank is at most r, a later one only while its rank is below; ties
+are first come first served.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Ranking:
     """Base of the four kinds: sizes with a density or atoms, predictions with noise or in classes.
 
     points: orders y, ascending. share: probability of each (or density times quadrature weight).
-    work: E[S; Y = y] likewise. before and upto: arrays (3, n) of E[S^k; Y < y] and E[S^k; Y <= y], k = 0, 1, 2.
+    work: E[S; Y = y] likewise. before and upto: arrays (3, n) of E[S^k; Y < y] and E[S^k; Y <= y],
+    k = 0, 1, 2.
     totals: sums of the table that would be 1, E[S], E[S^2] if the quadrature were exact.
     """
 
@@ -77,7 +79,7 @@ class Ranking:
 
 
 class SizesWithDensity(Ranking):
-    """Sizes with a density. Level 0 is the coarse rule, 1 the fine one, each further level halves the panels."""
+    """Sizes with a density. Level 0 is the coarse rule, 1 the fine one; further levels halve the panels."""
 
     discrete = False
 
@@ -118,9 +120,9 @@ class SizesWithDensity(Ranking):
         )
 
 
-def size_edges(law: SizeLaw, level: int) -> Array:
+def size_edges(law: SizeLaw, level: int, widest: float = 1.0) -> Array:
     """Panels for a law of sizes with a density; its support and the kinks of its density are edges."""
-    edges = panel_edges(*spread(law.pdf, law.cdf, law.support), (*law.support, *law.breakpoints))
+    edges = panel_edges(*spread(law.pdf, law.cdf, law.support), (*law.support, *law.breakpoints), widest)
     for _ in range(level - 1):
         edges = halved(edges)
     return edges
