@@ -64,9 +64,12 @@ class Pareto(SizeLaw):
         return self.tail_moment(0, x)
 
     def ppf(self, u):
-        shrunk = math.expm1(-self.alpha * math.log(self.ratio))
-        with np.errstate(divide="ignore"):
-            return self._within(self._low * np.exp(-np.log1p(probabilities(u) * shrunk) / self.alpha))
+        u = probabilities(u)
+        power = -self.alpha * math.log(self.ratio)
+        # 1 - u + u ratio^-alpha, in the form that does not cancel at the end where u is.
+        upper = np.log((1 - u) + u * math.exp(power))
+        logarithm = np.where(u < 0.5, np.log1p(u * math.expm1(power)), upper)
+        return self._within(self._low * np.exp(-logarithm / self.alpha))
 
     def partial_moment(self, k, x):
         low = self._low

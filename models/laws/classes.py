@@ -148,14 +148,16 @@ class Margin(Classes):
 
     scale: float
 
-    def _long(self, x):
+    def _odds(self, x):
+        """P(short | x) / P(long | x); infinity for x = 0."""
         with np.errstate(divide="ignore", over="ignore"):
-            return 1 / (1 + (self.edges[0] / x) ** (1 / self.scale))
+            return (self.edges[0] / x) ** (1 / self.scale)
 
     def probability(self, x):
-        long = self._long(np.atleast_1d(floats(x)))
-        return np.stack((1 - long, long), axis=1)
+        odds = self._odds(np.atleast_1d(floats(x)))
+        with np.errstate(divide="ignore"):
+            return np.stack((1 / (1 + 1 / odds), 1 / (1 + odds)), axis=1)
 
     def fill(self, rng, sizes, out):
         rng.random(out=out)
-        out[...] = np.where(out < self._long(sizes), self.values[1], self.values[0])
+        out[...] = np.where(out < 1 / (1 + self._odds(sizes)), self.values[1], self.values[0])

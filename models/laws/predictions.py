@@ -254,9 +254,12 @@ def two_classes(sizes: SizeLaw, threshold: float, law: str):
     edges, shares, values = partition(sizes, np.array([threshold]))
     if len(values) < 2:
         low, high = sizes.support
+        right = f"the threshold must be above {low:g} and at most {high:g}"
+        if low == high:
+            right = "they are all equal, so use another law of sizes"
         raise InputError(
-            f"prediction law '{law}' has threshold={threshold:g}, which leaves only one class of the sizes"
-            f" '{sizes.spec}': the threshold must be at least {low:g} and below {high:g}."
+            f"prediction law '{law}' has threshold={threshold:g}, which does not cut the sizes '{sizes.spec}'"
+            f" in two: {right}."
         )
     return edges, shares, values
 

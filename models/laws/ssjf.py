@@ -11,6 +11,7 @@ OPENQUEUES_DATA has the full file, every length is its own bin. Both are read in
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -70,10 +71,14 @@ def histogram() -> Counts:
 def full(path: str) -> Counts:
     """The counts of every length in the full file; InputError where it is not that file."""
     try:
-        columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(0, 1, 2), dtype=np.int64, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a file without rows is refused below
+            columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(0, 1, 2), dtype=np.int64, ndmin=2)
         length, where = np.unique(columns[:, 0], return_inverse=True)
         announced = {}
         for place, classes in ((1, 3), (2, 5)):
+            if np.any(columns[:, place] < 0):
+                raise ValueError
             announced[classes] = np.zeros((len(length), classes), dtype=np.int64)
             np.add.at(announced[classes], (where, columns[:, place]), 1)
     except OSError as error:
@@ -233,8 +238,9 @@ def confusion_table(name: str) -> tuple[np.ndarray, np.ndarray]:
         known = ("ssjf3", "ssjf5", "a path ending in .csv")
         raise unknown("table of prediction law 'classifier'", name, known)
     where = f"the file '{name}' of prediction law 'classifier'"
+    lines = read_rows(name)
     try:
-        rows = np.array([cells for _, cells in read_rows(name)], dtype=float)
+        rows = np.array([cells for _, cells in lines], dtype=float)
     except ValueError:
         raise InputError(f"{where} must have the same count of numbers in every row.") from None
     if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] != len(rows) + 1:
