@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import slow_queue
 from openqueues.models.errors import InputError
+from openqueues.models.exponential import fill_exponential
 from openqueues.models.laws import joint_law
 from openqueues.models.policies import names, policy
 from openqueues.models.queues import Server, simulate
@@ -211,6 +212,13 @@ def test_the_same_seed_gives_the_same_numbers_in_any_thread():
     alone = [run(seed) for seed in range(4)]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(4))) == alone
+
+
+def test_exponential_draws_are_numpys_bits_and_leave_the_stream_where_numpy_would():
+    ours, numpys = (np.random.Generator(np.random.PCG64(9)) for _ in range(2))
+    for n in (1, 10, 100_000):
+        np.testing.assert_array_equal(fill_exponential(ours, np.empty(n)), numpys.standard_exponential(n))
+    assert ours.random() == numpys.random()
 
 
 def test_policies_are_compared_on_the_same_jobs():

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from openqueues.models.exponential import fill_exponential
 from openqueues.models.laws.base import floats, positive_part, special
 
 
@@ -49,7 +50,7 @@ class ExponentialNoise(Noise):
         return math.gamma(k + 1) if k > -1 else np.inf
 
     def fill(self, rng, out):
-        rng.standard_exponential(out=out)
+        fill_exponential(rng, out)
 
 
 @dataclass(frozen=True)

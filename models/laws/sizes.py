@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from openqueues.models.exponential import fill_exponential
 from openqueues.models.laws.base import SizeLaw, floats, positive_part, probabilities, special
 from openqueues.models.laws.parameters import Parameters, spec, unless
 
@@ -51,7 +52,7 @@ class Exponential(SizeLaw):
         return self.moment(k) * special().gammaincc(k + 1, positive_part(x) / self.mean)
 
     def fill(self, rng, out):
-        rng.standard_exponential(out=out)
+        fill_exponential(rng, out)
         if self.mean != 1.0:
             out *= self.mean
 
@@ -111,7 +112,7 @@ class Weibull(SizeLaw):
         return self.moment(k) * special().gammaincc(1 + k / self.shape, self._exponent(x))
 
     def fill(self, rng, out):
-        rng.standard_exponential(out=out)
+        fill_exponential(rng, out)
         out **= 1 / self.shape
         out *= self.scale
 

@@ -61,7 +61,7 @@ def serve_for(
             f"def {name}_of(size, predicted, arrival, age, theta):",
             f"    return float(_{name}({passed}))",
         ]
-    heap = (_HERE / "heap.py").read_text()
+    heap = (_HERE / ("rows.py" if shape == "falling" else "heap.py")).read_text()
     if newest_first:
         heap = heap.replace("NEWEST_FIRST = False", "NEWEST_FIRST = True")
     return _load("\n\n\n".join([source, "\n".join(bound), heap, (_HERE / f"{shape}.py").read_text()]))

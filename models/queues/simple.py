@@ -20,9 +20,10 @@ def serve_fcfs(gaps, sizes, clock, done):
     n = gaps.size
     for i in range(n):
         gap = gaps[i]
-        area_work += gap * (work - 0.5 * gap) if gap < work else 0.5 * work * work
+        left = max(work - gap, 0.0)
+        area_work += 0.5 * (work - left) * (work + left)
         now += gap
-        work = max(work - gap, 0.0) + sizes[i]
+        work = left + sizes[i]
         area_number += work
         done[i, 0] = work
         done[i, 1] = sizes[i]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError
+from openqueues.models.exponential import fill_exponential
 from openqueues.models.policies import COLUMNS, Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
@@ -31,13 +32,16 @@ class Server:
         self.policy = policy
         self.theta = theta or (0.0,)
         self.clock = np.zeros(6)
-        self.count = np.array([0, -1 if policy.shape == "falling" else 0, 0], np.int64)
+        self.count = np.zeros(3, np.int64)
         if policy.shape == "falling":
             self.clock[1] = math.inf
         self.lindley = policy.name == "fcfs" and policy.arguments == ("arrival",)
         self._compiled = self._kernel() if policy.shape != "sharing" and not self.lindley else None
         self._open = np.empty((0, 3))
-        self._grow(1 << 10, 0)
+        self._done = np.empty((0, 3))
+        self._rows, self._running = np.empty((0, 5)), np.zeros(5)
+        if policy.shape != "falling":
+            self._grow(1 << 10, 0)
 
     @property
     def now(self) -> float:
@@ -53,7 +57,7 @@ class Server:
     def work(self) -> float:
         """Work in the system just after the last arrival."""
         if self.policy.shape == "falling" and not self.lindley:
-            return self.clock[3] + (self.clock[1] - self.clock[0] if self.count[1] >= 0 else 0.0)
+            return self.clock[3] + (self.clock[1] - self.clock[0] if self.count[1] else 0.0)
         return self.clock[3]
 
     def unfinished(self, since: float) -> int:
@@ -82,23 +86,42 @@ class Server:
             self._open = np.concatenate((self._open, done))
             self._open = self._open[self._open[:, 2] + self._open[:, 0] > self.now]
             return done
+        columns = (gaps, sizes, predictions)
+        if self.policy.shape == "falling":
+            completed = self._falling(*columns, drain)
+        else:
+            completed = self._slots(*columns, drain)
+        if completed < 0:
+            arrival, size, predicted, age = self._bad_job(completed)
+            raise InputError(
+                f"policy '{self.policy.name}' returned a rank that is not a number for size={size:g}, "
+                f"predicted={predicted:g}, arrival={arrival:g}, age={age:g}: rank must return a number."
+            )
+        return self._done[:completed]
+
+    def _falling(self, gaps, sizes, predictions, drain):
+        present = int(self.count[0] + self.count[1])
+        if present + len(gaps) > len(self._rows):
+            rows = np.empty((2 * (present + len(gaps)), 5))
+            rows[: self.count[0]] = self._rows[: self.count[0]]
+            self._rows, self._done = rows, np.empty((len(rows), 3))
+        return self._compiled(
+            self.theta, gaps, sizes, predictions, self._rows, self._running, self.clock, self.count, drain,
+            self._done,
+        )
+
+    def _slots(self, gaps, sizes, predictions, drain):
         present = len(self._free) - int(self.count[2])
         if present + len(gaps) > len(self._free):
             self._grow(2 * (present + len(gaps)), present)
         state = (self.clock, self.count, drain, self._done)
         heap = (self._jobs, self._heap_rank, self._heap_slot, self._free)
         if self.policy.shape == "sharing":
-            completed = serve_sharing(gaps, sizes, *heap, *state)
-        else:
-            group = (self._group,) if self.policy.shape == "general" else ()
-            completed = self._compiled(self.theta, gaps, sizes, predictions, *heap, *group, *state)
-        if completed < 0:
-            arrival, size, predicted, age = self._jobs[-1 - completed]
-            raise InputError(
-                f"policy '{self.policy.name}' returned a rank that is not a number for size={size:g}, "
-                f"predicted={predicted:g}, arrival={arrival:g}, age={age:g}: rank must return a number."
-            )
-        return self._done[:completed]
+            return serve_sharing(gaps, sizes, *heap, *state)
+        return self._compiled(self.theta, gaps, sizes, predictions, *heap, self._group, *state)
+
+    def _bad_job(self, code):
+        return self._rows[0, 1:] if self.policy.shape == "falling" else self._jobs[-1 - code]
 
     def _kernel(self) -> Callable:
         policy = self.policy
@@ -186,7 +209,7 @@ def simulate(
     started, areas, square = 0.0, (0.0, 0.0), 0.0
     for counted, gaps, sizes, predictions in _chunks(joint, load, seed, int(WARM_UP * jobs), jobs):
         done = server.serve(gaps, sizes, predictions)
-        square += float(sizes @ sizes)
+        square += float(np.square(sizes).sum())  # a dot product would start the threads of a BLAS
         if counted:
             tally.add(done, started)
         else:
@@ -218,6 +241,6 @@ def _chunks(joint: Any, load: float, seed: int, warm: int, jobs: int) -> Iterato
     for counted, length in ((False, warm), (True, jobs)):
         for first in range(0, length, CHUNK):
             n = min(CHUNK, length - first)
-            gaps = source.gaps.standard_exponential(n)
+            gaps = fill_exponential(source.gaps, np.empty(n))
             gaps *= scale
             yield counted, gaps, *joint.sample(source.sizes, source.predictions, n)
