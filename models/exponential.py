@@ -1,8 +1,8 @@
 """Standard exponential random numbers from PCG64, the bits of numpy's own method at about twice its speed.
 
-numpy calls the generator through a pointer for every draw; here both are compiled into one loop. The tables of
-the ziggurat (Marsaglia and Tsang, 2000, in 256 layers) are numpy's, of which numba keeps a copy. A test holds
-the two to equal bits.
+numpy calls the generator through a pointer for every draw; here both are compiled into one loop. The tables
+of the ziggurat (Marsaglia and Tsang, 2000, in 256 layers) are numpy's, of which numba keeps a copy. A test
+holds the two to equal bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _U = np.uint64
 
 
 def fill_exponential(rng: np.random.Generator, out: np.ndarray) -> np.ndarray:
-    """Fill `out` with the numbers of `rng.standard_exponential`, leave `rng` as that would, and return `out`."""
+    """Fill `out` with the numbers of `rng.standard_exponential`, leave `rng` as that would; returns `out`."""
     state = rng.bit_generator.state
     if state["bit_generator"] != "PCG64":
         return rng.standard_exponential(out=out)

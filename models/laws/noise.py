@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from openqueues.models.exponential import fill_exponential
 from openqueues.models.laws.base import floats, positive_part, special
 
 
@@ -50,6 +49,8 @@ class ExponentialNoise(Noise):
         return math.gamma(k + 1) if k > -1 else np.inf
 
     def fill(self, rng, out):
+        from openqueues.models.exponential import fill_exponential
+
         fill_exponential(rng, out)
 
 

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from openqueues.models.exponential import fill_exponential
 from openqueues.models.laws.base import SizeLaw, floats, positive_part, probabilities, special
 from openqueues.models.laws.parameters import Parameters, spec, unless
 
@@ -52,6 +51,8 @@ class Exponential(SizeLaw):
         return self.moment(k) * special().gammaincc(k + 1, positive_part(x) / self.mean)
 
     def fill(self, rng, out):
+        from openqueues.models.exponential import fill_exponential
+
         fill_exponential(rng, out)
         if self.mean != 1.0:
             out *= self.mean
@@ -112,6 +113,8 @@ class Weibull(SizeLaw):
         return self.moment(k) * special().gammaincc(1 + k / self.shape, self._exponent(x))
 
     def fill(self, rng, out):
+        from openqueues.models.exponential import fill_exponential
+
         fill_exponential(rng, out)
         out **= 1 / self.shape
         out *= self.scale

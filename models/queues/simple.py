@@ -7,11 +7,12 @@ from openqueues.models.queues.heap import AGE, ARRIVAL, SIZE, pop, push
 
 
 @njit(cache=True, nogil=True)
-def serve_fcfs(gaps, sizes, clock, done):
+def serve_fcfs(gaps, sizes, clock, count, done):
     """Lindley's recursion over the arrivals of one chunk; every job is done within its call.
 
     clock: [arrival of the last job, unused, unused, work left just after it, area of number, area of work].
-    done (n, 3): rows (response time, size, arrival). Returns n.
+    count: [first job that ends after the last arrival]. done (n, 3): rows (response time, size, arrival).
+    Returns n.
     The area under the number in system is the sum of the response times, which is the same from one empty
     system to the next.
     """
@@ -28,6 +29,10 @@ def serve_fcfs(gaps, sizes, clock, done):
         done[i, 0] = work
         done[i, 1] = sizes[i]
         done[i, 2] = now
+    first = n
+    while first > 0 and done[first - 1, 2] + done[first - 1, 0] > now:
+        first -= 1
+    count[0] = first
     clock[0], clock[3], clock[4], clock[5] = now, work, area_number, area_work
     return n
 

@@ -82,9 +82,9 @@ class Server:
         """
         if self.lindley:
             self._done = self._done if len(self._done) >= len(gaps) else np.empty((len(gaps), 3))
-            done = self._done[: serve_fcfs(gaps, sizes, self.clock, self._done)]
-            self._open = np.concatenate((self._open, done))
-            self._open = self._open[self._open[:, 2] + self._open[:, 0] > self.now]
+            done = self._done[: serve_fcfs(gaps, sizes, self.clock, self.count, self._done)]
+            earlier = self._open[self._open[:, 2] + self._open[:, 0] > self.now]
+            self._open = np.concatenate((earlier, done[self.count[0] :]))
             return done
         columns = (gaps, sizes, predictions)
         if self.policy.shape == "falling":
