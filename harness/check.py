@@ -24,7 +24,8 @@ JOBS = 2_000  # of a replication whose numbers do not matter
 ANCHOR_JOBS, ANCHOR_REPLICATIONS = 100_000, 10
 ANCHOR_LEVEL = 0.9999  # seeds are fixed: an anchor that passes keeps passing, so this may be strict with us
 ANCHOR_DIGITS = 1e-9  # an anchor is exact: relative difference beyond the analysis' own error
-TRACE = 400  # jobs of the traces that test blindness
+TRACE = 400  # jobs of the trace that tests blindness
+FEW = 8  # jobs of the short traces that test it
 
 
 def check(name: str) -> list[str]:
@@ -65,7 +66,7 @@ def _policies(entry: Entry) -> list[tuple[str, str]]:
             found.append(
                 (
                     name,
-                    f"policy file '{file}' does not say what it does: begin with a sentence in triple quotes.",
+                    f"policy file '{file}' has no docstring: begin with a sentence that says what it does.",
                 )
             )
         for column in set(chosen.sees) - {*chosen.arguments, "age", "arrival"}:
@@ -96,7 +97,7 @@ def _replication(entry: Entry, problem: ModuleType, experiment: str, point: Poin
             changed = [name for name in values if not _same(values[name], repeated.get(name, math.nan))]
             if changed:
                 said.append(
-                    f"{where}: simulate gives another {changed[0]} for the same seed: draw all random numbers "
+                    f"{where}: simulate gives another {changed[0]} for the same seed: draw all of it "
                     "from generators made from seed, and keep nothing between calls or between threads."
                 )
     for source, values, _, message in runner.unsimulated(problem, point, argument):
@@ -154,9 +155,11 @@ def _anchor(entry: Entry, problem: ModuleType, anchor: Anchor) -> list[str]:
 def blindness(entry: Entry, policy: str) -> list[str]:
     """Complaints when decisions depend on what the policy says it does not see.
 
-    A predicted size that is not seen may be anything: every job must end when it did. A size that is not
-    seen shows itself only when a job ends: if the jobs that are not done by some time are made longer, then
-    all that happens until that time must stay as it was.
+    A prediction that is not seen may be anything: every job must end when it did. A size that is not seen
+    shows itself only when a job ends. So, first, if the jobs that are not done by some time are made
+    longer, then all that happens until that time must stay as it was. Second, of several endless jobs let
+    each in turn be short: the service that a job has got when it ends, it gets by then in every such trace,
+    so that together they cannot get more than the server gives.
     """
     from openqueues.models.laws import joint_law
     from openqueues.models.policies.resolve import resolve
@@ -178,14 +181,30 @@ def blindness(entry: Entry, policy: str) -> list[str]:
         if "size" not in chosen.sees:
             # Right after a job in the middle has ended: some are done and others are waiting.
             until = np.sort(ends)[TRACE // 2]
-            longer = np.where(ends > until, 3 * sizes + 1, sizes)
-            other = _ends(chosen, theta, gaps, longer, predictions)
             early = ends <= until
-            if not (np.array_equal(ends[early], other[early]) and np.all(other[~early] > until)):
+            other = _ends(chosen, theta, gaps, np.where(early, sizes, 3 * sizes + 1), predictions)
+            same = np.array_equal(ends[early], other[early]) and np.all(other[~early] > until)
+            if not same or any(
+                _overdrawn(chosen, theta, predictions[:FEW], size) for size in (0.1, 1.0, 10.0)
+            ):
                 said.append(_peeks(policy, "size"))
     except InputError as error:
         return [str(error)]
     return said
+
+
+def _overdrawn(policy: Any, theta: tuple, predictions: np.ndarray, size: float) -> bool:
+    """Whether jobs that wait together, each of this size while others are endless, get more than there is.
+
+    A job of size 1 comes before them, so that a policy that does not preempt has a choice among them, too.
+    """
+    gaps = np.full(len(predictions), 1e-3)
+    ends = []
+    for short in range(1, len(predictions)):
+        sizes = np.full(len(predictions), 1e4)
+        sizes[0], sizes[short] = 1.0, size
+        ends.append(_ends(policy, theta, gaps, sizes, predictions)[short])
+    return bool(np.any(np.sort(ends) < size * np.arange(1, len(ends) + 1)))
 
 
 def _ends(
@@ -201,7 +220,7 @@ def _ends(
 
 
 def _peeks(policy: str, column: str) -> str:
-    return f"policy '{policy}' does not have '{column}' in SEES, but depends on it: declare it, or do without it."
+    return f"policy '{policy}' does not have '{column}' in SEES, but depends on it: declare it."
 
 
 def _same(a: float, b: float) -> bool:

@@ -35,8 +35,9 @@ def run(chosen: argparse.Namespace) -> int:
         if outcome.state == "failed":
             failed = True
             kept = "rows marked failed" if chosen.keep_going else "nothing written"
-            for message in outcome.messages:
-                print(f"openqueues: {head.partition('] ')[2]} failed: {message} ({kept}).", file=sys.stderr)
+            more = f", and {len(outcome.messages) - 1} more" if len(outcome.messages) > 1 else ""
+            what = f"{entry.slug} {experiment.name} {outcome.cell.policy} failed"
+            print(f"openqueues: {what}: {outcome.messages[0].rstrip('.')}{more} ({kept}).", file=sys.stderr)
         else:
             took = "is up to date" if outcome.state == "kept" else f"{outcome.seconds:.1f} s"
             print(f"{head}: {took}", file=sys.stderr, flush=True)

@@ -33,10 +33,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def is_made(cell: plan.Cell) -> bool:
-    """Whether the cell's file exists and was made from the sources as they are now."""
+    """Whether the cell's file exists, without failures, made from the sources as they are now."""
     try:
         made = json.loads(Path(cell.provenance).read_text(encoding="utf-8"))
-        return made["hash"] == cell.hash and Path(cell.path).is_file()
+        return made["hash"] == cell.hash and not made["failures"] and Path(cell.path).is_file()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

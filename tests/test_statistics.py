@@ -1,0 +1,311 @@
+"""Intervals, paired differences, gaps closed and verdicts, each against an independent computation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas
+import pytest
+import scipy.stats
+import tiny
+from openqueues import boards, registry, results, statistics, verdicts
+from openqueues.models.errors import InputError
+
+VALUES = {
+    "fcfs": [10.2, 9.9, 10.4, 9.7],
+    "sprpt": [5.2, 5.0, 5.3, 4.8],
+    "srpt": [3.6, 3.5, 3.7, 3.4],
+}
+
+
+def frame(
+    values=VALUES, point=0, exact=None, status="ok", metric="mean_response", experiment="loads", bound=None
+):
+    """Rows of results made by hand."""
+    rows = []
+    shared = {"problem": "tiny", "version": 1, "experiment": experiment, "point": point, "metric": metric}
+    shared |= {"parameters": f'{{"load":{[0.5, 0.8][point]},"sizes":"exponential"}}'}
+    for policy, replications in values.items():
+        own = shared | {"policy": policy}
+        for number, value in enumerate(replications):
+            now = status if isinstance(status, str) else status.get((policy, number), "ok")
+            drawn = {
+                "replication": number,
+                "seed": number,
+                "n": 1000,
+                "source": "simulation",
+                "error": math.nan,
+            }
+            rows.append(own | drawn | {"value": value, "status": now})
+        for source, known in (("analysis", exact or {}), ("bound", bound or {})):
+            if policy in known:
+                value, error = known[policy]
+                plain = {"replication": -1, "seed": -1, "n": 0, "source": source, "error": error}
+                rows.append(own | plain | {"value": value, "status": "ok"})
+    return pandas.DataFrame(rows, columns=list(results.COLUMNS))
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch):
+    tiny.write(tmp_path)
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(tmp_path))
+    return registry.entry("tiny")
+
+
+def only(table: pandas.DataFrame, **where) -> pandas.Series:
+    chosen = table
+    for column, value in where.items():
+        chosen = chosen[chosen[column] == value]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+# --- intervals
+
+
+def test_summary_has_the_student_interval():
+    row = only(statistics.summary(frame()), policy="sprpt")
+    low, high = scipy.stats.t.interval(0.95, 3, np.mean(VALUES["sprpt"]), scipy.stats.sem(VALUES["sprpt"]))
+    assert row["mean"] == pytest.approx((low + high) / 2, rel=1e-12)
+    assert row["halfwidth"] == pytest.approx((high - low) / 2, rel=1e-12)
+    assert (row["replications"], row["n"], row["status"]) == (4, 4000, "ok")
+    assert math.isnan(row["exact"]) and math.isnan(row["bound"])
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    draws = np.random.default_rng(1).standard_normal((20_000, 5))
+    covered = [abs(sample.mean()) <= statistics.halfwidth(sample) for sample in draws]
+    # Three standard deviations of a proportion of 20,000: 0.0046.
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.0046)
+
+
+def test_one_replication_has_no_interval():
+    row = only(statistics.summary(frame({"fcfs": [10.0]})), policy="fcfs")
+    assert row["mean"] == 10.0 and math.isnan(row["halfwidth"])
+
+
+@pytest.mark.parametrize("status", ["unstable", "failed", "timeout"])
+def test_one_bad_replication_is_never_averaged(status):
+    table = statistics.summary(frame(status={("sprpt", 2): status}))
+    bad = only(table, policy="sprpt")
+    assert bad["status"] == status and math.isnan(bad["mean"]) and math.isnan(bad["halfwidth"])
+    assert only(table, policy="srpt")["mean"] == pytest.approx(3.55)
+
+
+def test_a_failure_counts_before_instability():
+    table = statistics.summary(frame(status={("sprpt", 1): "unstable", ("sprpt", 2): "failed"}))
+    assert only(table, policy="sprpt")["status"] == "failed"
+
+
+def test_summary_keeps_exact_values_and_bounds_even_without_a_simulation():
+    both = frame(exact={"fcfs": (10.0, 1e-9)}, bound={"srpt": (3.0, 0.0)})
+    table = statistics.summary(both)
+    assert only(table, policy="fcfs")[["exact", "exact_error"]].tolist() == [10.0, 1e-9]
+    assert only(table, policy="srpt")["bound"] == 3.0
+    alone = only(statistics.summary(both[both["source"] == "analysis"]), policy="fcfs")
+    assert alone["exact"] == 10.0 and math.isnan(alone["mean"]) and alone["replications"] == 0
+    assert alone["parameters"] == '{"load":0.5,"sizes":"exponential"}'
+
+
+def test_points_and_metrics_are_kept_apart():
+    many = pandas.concat([frame(), frame(point=1), frame(metric="p99")])
+    table = statistics.summary(many)
+    assert len(table) == 9 and not table.duplicated(statistics.CELL).any()
+
+
+# --- paired differences
+
+
+def test_paired_differences_use_common_random_numbers():
+    row = only(statistics.paired(frame(), "fcfs", "sprpt", "mean_response"), point=0)
+    gaps = np.subtract(VALUES["fcfs"], VALUES["sprpt"])
+    assert row["difference"] == pytest.approx(gaps.mean())
+    low, high = scipy.stats.t.interval(0.95, 3, gaps.mean(), scipy.stats.sem(gaps))
+    assert row["halfwidth"] == pytest.approx((high - low) / 2)
+    assert row["relative"] == pytest.approx(gaps.mean() / np.mean(VALUES["sprpt"]))
+    # Pairing pays: the interval is narrower than that of independent runs.
+    apart = math.hypot(
+        statistics.halfwidth(np.array(VALUES["fcfs"])), statistics.halfwidth(np.array(VALUES["sprpt"]))
+    )
+    assert row["halfwidth"] < 0.75 * apart
+
+
+def test_pairs_do_not_mix_seeds():
+    other = frame()
+    other.loc[other["policy"] == "sprpt", "seed"] += 100
+    assert statistics.paired(other, "fcfs", "sprpt", "mean_response").empty
+
+
+def test_paired_is_nan_where_a_replication_is_unstable_and_refuses_unknown_names():
+    row = only(
+        statistics.paired(frame(status={("fcfs", 0): "unstable"}), "fcfs", "sprpt", "mean_response"), point=0
+    )
+    assert math.isnan(row["difference"]) and math.isnan(row["halfwidth"])
+    with pytest.raises(InputError, match="did you mean 'sprpt'"):
+        statistics.paired(frame(), "fcfs", "sprtp", "mean_response")
+
+
+# --- scores
+
+
+def test_score_is_zero_at_the_floor_and_one_at_the_ceiling(entry):
+    table = statistics.score(entry, frame())
+    assert table["policy"].tolist() == ["fcfs", "srpt", "sprpt"]
+    assert only(table, policy="fcfs")["score"] == 0 and only(table, policy="srpt")["score"] == pytest.approx(
+        1
+    )
+    for end in ("fcfs", "srpt"):
+        assert only(table, policy=end)["halfwidth"] == pytest.approx(0, abs=1e-12)
+    means = {policy: np.mean(values) for policy, values in VALUES.items()}
+    closed = (means["fcfs"] - means["sprpt"]) / (means["fcfs"] - means["srpt"])
+    assert only(table, policy="sprpt")["score"] == pytest.approx(closed)
+    assert set(table["source"]) == {"simulation"}
+
+
+def test_the_interval_of_a_score_covers_the_truth(entry):
+    rng, hits, trials = np.random.default_rng(2), 0, 150
+    for _ in range(trials):
+        common = rng.normal(0, 0.4, 10)
+        values = {
+            "fcfs": 10 + 2 * common + rng.normal(0, 0.1, 10),
+            "sprpt": 5 + common + rng.normal(0, 0.1, 10),
+            "srpt": 3.5 + 0.5 * common + rng.normal(0, 0.1, 10),
+        }
+        row = only(statistics.score(entry, frame(values)), policy="sprpt")
+        hits += abs(row["score"] - 5 / 6.5) <= row["halfwidth"]
+    # Three standard deviations of a proportion of 150 around 95%: 5.3%.
+    assert hits / trials == pytest.approx(0.95, abs=0.053)
+
+
+def test_exact_values_give_an_exact_score(entry):
+    exact = {"fcfs": (10.0, 1e-6), "sprpt": (5.0, 2e-6), "srpt": (4.0, 3e-6)}
+    row = only(statistics.score(entry, frame(exact=exact)), policy="sprpt")
+    assert row["score"] == pytest.approx(5 / 6) and row["source"] == "analysis" and row["mean"] == 5.0
+    assert row["halfwidth"] == pytest.approx((2e-6 + 1e-6 / 6 + 3e-6 * 5 / 6) / 6)
+
+
+def test_a_score_is_not_mixed_of_exact_and_simulated_numbers(entry):
+    row = only(
+        statistics.score(entry, frame(exact={"fcfs": (10.0, 0.0), "srpt": (3.0, 0.0)})), policy="sprpt"
+    )
+    assert row["source"] == "simulation" and row["mean"] == pytest.approx(np.mean(VALUES["sprpt"]))
+
+
+def test_there_is_no_score_without_a_gap_or_with_an_unstable_run(entry):
+    flat = frame(
+        {policy: VALUES["fcfs"][::sign] for policy, sign in (("fcfs", 1), ("sprpt", 1), ("srpt", -1))}
+    )
+    assert statistics.score(entry, flat)["score"].isna().all()
+    table = statistics.score(entry, frame(status={("sprpt", 0): "unstable"}))
+    assert math.isnan(only(table, policy="sprpt")["score"]) and math.isnan(
+        only(table, policy="sprpt")["mean"]
+    )
+    assert only(table, policy="srpt")["score"] == pytest.approx(1)
+
+
+def test_boards_rank_within_what_a_policy_sees(entry):
+    table = boards.board(entry, frame())
+    assert dict(zip(table["policy"], table["information"], strict=True)) == {
+        "fcfs": "blind", "sprpt": "predictions", "srpt": "oracle",
+    }  # fmt: skip
+    assert set(table["place"]) == {1}
+
+
+# --- verdicts
+
+
+def judged(entry, **options) -> pandas.DataFrame:
+    return verdicts.verdicts(entry, frame(**options))
+
+
+@pytest.mark.parametrize(
+    ("printed", "unit"), [("1.4254", 0.00005), ("10.00", 0.005), ("148.0", 0.05), ("7", 0.5), ("0.5", 0.05)]
+)
+def test_half_a_unit_of_the_last_digit(printed, unit):
+    assert verdicts.half_unit(printed) == pytest.approx(unit, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("exact", "verdict"),
+    [(2.0, "agrees"), (2.0005, "agrees"), (1.9995, "agrees"), (2.0006, "differs"), (1.9994, "differs")],
+)
+def test_a_formula_must_round_to_the_print(entry, exact, verdict):
+    row = only(judged(entry, exact={"fcfs": (exact, 1e-9)}), policy="fcfs", row="0.50")
+    assert (row["printed"], row["verdict"]) == ("2.000", verdict)
+    assert row["deviation"] == pytest.approx((2 - exact) / exact, abs=1e-12)
+
+
+def test_our_own_error_is_allowed_for(entry):
+    assert (
+        only(judged(entry, exact={"fcfs": (2.0008, 5e-4)}), policy="fcfs", row="0.50")["verdict"] == "agrees"
+    )
+
+
+def simulated(entry, noise):
+    (expected,) = entry.expected
+    expected.made_by, expected.noise = "simulation", noise
+    return entry
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(0.01, "agrees"), ({"0.50": 0.002, "0.80": 0.1}, "differs")])
+def test_a_simulated_print_may_miss_by_its_noise(entry, noise, verdict):
+    rows = judged(simulated(entry, noise), exact={"fcfs": (2.01, 1e-9)})
+    assert only(rows, policy="fcfs", row="0.50")["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("spread", "verdict"), [(0.0005, "agrees"), (0.05, "cannot tell")], ids=["narrow", "wide"]
+)
+def test_without_an_exact_value_our_interval_must_be_narrow(entry, spread, verdict):
+    values = {"fcfs": [2 - spread, 2 + spread, 2 - spread, 2 + spread]}
+    row = only(judged(simulated(entry, 0.01), values=values), policy="fcfs", row="0.50")
+    assert row["verdict"] == verdict and math.isnan(row["exact"]) and row["simulated"] == pytest.approx(2)
+
+
+def test_far_off_differs_without_an_exact_value(entry):
+    row = only(
+        judged(simulated(entry, 0.01), values={"fcfs": [3.0, 3.001, 2.999]}), policy="fcfs", row="0.50"
+    )
+    assert row["verdict"] == "differs"
+
+
+def test_what_was_not_run_cannot_be_told(entry):
+    rows = judged(entry, values={"fcfs": VALUES["fcfs"]}, exact={"fcfs": (2.0, 0.0)})
+    missing = only(rows, policy="sprpt", row="0.80")
+    assert missing["verdict"] == "cannot tell" and "no result" in missing["reason"]
+    empty = verdicts.verdicts(entry, frame({}))
+    assert len(empty) == 4 and set(empty["verdict"]) == {"cannot tell"}
+    unstable = judged(entry, values={"fcfs": VALUES["fcfs"]}, status="unstable")
+    assert "not stable" in only(unstable, policy="fcfs", row="0.50")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("middle", "said"),
+    [(2.0, "agrees"), (2.2, "differs")],
+    ids=["our simulation is right", "it is off by 10%"],
+)
+def test_our_simulation_is_compared_with_our_analysis(entry, middle, said):
+    values = {"fcfs": [middle * (1 + x) for x in (-0.002, 0.001, -0.001, 0.002)]}
+    row = only(judged(entry, values=values, exact={"fcfs": (2.0, 1e-9)}), policy="fcfs", row="0.50")
+    assert row["internal"] == said
+    wide = {"fcfs": [1.0, 3.0, 1.5, 2.5]}
+    row = only(judged(entry, values=wide, exact={"fcfs": (2.0, 1e-9)}), policy="fcfs", row="0.50")
+    assert row["internal"] == "cannot tell"
+
+
+def test_conflicts_between_printed_sources(entry):
+    first = entry.expected[0]
+    second = type(first)(
+        experiment="loads", metric="mean_response", source="Table 10", made_by="simulation", rows="load",
+        columns=["fcfs", "sprpt"], values="0.50 2.004 1.640\n0.80 5.000 3.500", noise=0.002,
+    )  # fmt: skip
+    entry.expected.append(second)
+    rows = judged(entry, exact={"fcfs": (2.0, 1e-9), "sprpt": (1.64, 1e-9)})
+    found = verdicts.conflicts(rows)
+    assert len(found) == 1
+    row = found.iloc[0]
+    assert (row["policy"], row["printed_a"], row["printed_b"]) == ("sprpt", "1.600", "1.640")
+    assert row["difference"] == pytest.approx(0.04) and row["supported"] == "Table 10"
+    assert row["allowed"] == pytest.approx(0.0005 + 0.0005 + 0.002 * 1.64)
+    assert row["exact"] == 1.64
