@@ -97,18 +97,30 @@ def _hash(entry: Entry, experiment: Experiment, policy: str, tier: str) -> str:
 def sources(entry: Entry, policy: str) -> dict[str, str]:
     """Hash of every source file that a cell depends on, by a name free of where the files lie."""
     chosen = registry.policy_file(entry, policy)
-    found = {f"policy/{chosen.name}": _digest(chosen)}
+    return {f"policy/{chosen.name}": _digest(chosen), **_model_sources(entry.folder)}
+
+
+def forget() -> None:
+    """Read all sources again: for a process that goes on while files change."""
+    for cached in (_model_sources, _closure, _module_file, _data, _read_as_text, _imports, _text, _digest):
+        cached.cache_clear()
+
+
+@functools.cache
+def _model_sources(folder: Path) -> dict[str, str]:
+    """Hashes of an entry's problem.py, of the entry's own files and of our modules that it can reach."""
+    found: dict[str, str] = {}
     modules: set[str] = set()
-    waiting, seen = [entry.folder / "problem.py"], set()
+    waiting, seen = [folder / "problem.py"], set()
     while waiting:
         file = waiting.pop()
         if file in seen or not file.is_file():
             continue
         seen.add(file)
-        found[f"entry/{file.relative_to(entry.folder).as_posix()}"] = _digest(file)
+        found[f"entry/{file.relative_to(folder).as_posix()}"] = _digest(file)
         for name in _imports(file, "entry"):
             if name.startswith("entry."):
-                stem = entry.folder.joinpath(*name.split(".")[1:])
+                stem = folder.joinpath(*name.split(".")[1:])
                 waiting += [stem.with_suffix(".py"), stem / "__init__.py"]
             else:
                 modules.add(name)

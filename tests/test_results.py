@@ -44,9 +44,7 @@ def test_a_finished_cell_is_kept_until_its_sources_change(problems, tmp_path):
     experiment = entry.experiment("loads")
 
     def state() -> str:
-        plan._digest.cache_clear()
-        plan._text.cache_clear()
-        plan._imports.cache_clear()
+        plan.forget()
         entry = registry.entry("tiny")
         return runner.run_cell(entry, entry.experiment("loads"), "mine", "smoke", folder).state
 
@@ -68,8 +66,7 @@ def test_a_finished_cell_is_kept_until_its_sources_change(problems, tmp_path):
 
 def test_a_policy_or_a_helper_changes_the_hashes_that_depend_on_it_and_no_other(problems):
     def hashes() -> dict[str, str]:
-        for cached in (plan._digest, plan._text, plan._imports):
-            cached.cache_clear()
+        plan.forget()
         return {cell.policy: cell.hash for cell in plan.cells("smoke")}
 
     before = hashes()
