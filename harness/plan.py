@@ -87,7 +87,7 @@ def _hash(entry: Entry, experiment: Experiment, policy: str, tier: str) -> str:
         "points": [[point.index, point.parameters] for point in points],
         "jobs": size.jobs,
         "replications": size.replications,
-        "libraries": _libraries(),
+        "libraries": libraries(),
         "sources": sources(entry, policy),
         "files": _named_files(entry, points),
     }
@@ -147,7 +147,8 @@ def _named_files(entry: Entry, points: list) -> dict[str, str]:
 
 
 @functools.cache
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that numbers depend on."""
     found = {}
     for name in LIBRARIES:
         try:

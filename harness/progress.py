@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from openqueues import plan, registry, runner
+from openqueues import plan, registry, results, runner
 from openqueues.entry import Entry, Experiment
 from openqueues.models.errors import InputError
 
@@ -16,6 +16,7 @@ def run(chosen: argparse.Namespace) -> int:
     entry = registry.entry(chosen.entry)
     if chosen.cores < 1:
         raise InputError(f"--cores is {chosen.cores}, but must be at least 1.")
+    results.writable(chosen.results)
     cells = _cells(entry, chosen)
     width, failed, started = len(str(len(cells))), False, time.perf_counter()
     for number, (experiment, policy) in enumerate(cells, start=1):

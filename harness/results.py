@@ -96,6 +96,15 @@ def replace(path: Path, fill: Callable[[str], Any]) -> None:
                 os.unlink(temporary)
 
 
+def writable(folder: str | Path) -> None:
+    """Raise InputError when nothing could be written below a folder, which need not exist."""
+    there = Path(folder).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} cannot be written: name a folder you may write to.")
+
+
 def load(folder: str | Path) -> pandas.DataFrame:
     """All results below a folder as one table with the columns of COLUMNS, in the order of their paths.
 

@@ -208,7 +208,7 @@ def _provenance(
         "tier": tier,
         "hash": cell.hash,
         "sources": plan.sources(entry, policy),
-        "versions": {"python": platform.python_version()} | plan._libraries(),
+        "versions": {"python": platform.python_version()} | plan.libraries(),
         "cpu": _cpu(),
         "cores": cores,
         "cores_of_machine": os.cpu_count(),
