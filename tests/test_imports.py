@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import tiny
 
+from openqueues import plan
+
 ROOT = Path(__file__).parents[1]
 HEAVY = {"numba", "pandas", "scipy", "numpy", "pyarrow", "matplotlib"}
 # What the harness may know of the models: errors, texts, seeds, policies as files, and the doors of the
@@ -59,8 +61,11 @@ def test_models_know_nothing_above_themselves(path):
 
 
 @pytest.mark.parametrize("path", modules("problems"), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_entries_know_the_models_and_their_own_folder(path):
-    strange = {name for name in foreign(path, {"numpy"}) if not name.startswith("openqueues.models")}
+def test_entries_know_the_models_their_own_folder_and_what_the_hashes_count(path):
+    """Versions of these libraries are part of a cell's hash; of another one they would not be."""
+    strange = {
+        name for name in foreign(path, set(plan.LIBRARIES)) if not name.startswith("openqueues.models")
+    }
     assert {name for name in strange if not (name.startswith(".") and not name.startswith(".."))} == set()
 
 
