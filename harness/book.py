@@ -1,4 +1,4 @@
-"""The book: pages of one entry, and the whole book from the pages of all. Each is made aside and put in place at once."""
+"""The book: pages of one entry, and the whole book from the pages of all; each is put in place at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def pages(entry, tier: str, results: Path) -> Path:
-    """Write the page of an entry, with figures and CSV files, to RESULTS/TIER/book_pages/SLUG; returns that folder."""
+    """Write an entry's page, figures and CSV files to RESULTS/TIER/book_pages/SLUG; returns that folder."""
     from openqueues.pages import data, question, reproduction
 
     found = data.load(entry, tier, results)
@@ -70,7 +70,7 @@ def pages(entry, tier: str, results: Path) -> Path:
 def build(folder: Path, chapters: Path) -> Path:
     """Build the book of the tier whose results are in `folder`; returns the path of its index.html.
 
-    Sources stay in FOLDER/book_source, the book in FOLDER/book. Raises InputError when Jupyter Book warns of anything.
+    Sources stay in FOLDER/book_source, the book in FOLDER/book. Raises InputError when Jupyter Book warns.
     """
     entries = registry.entries()
     with replaced(folder / "book_source") as source:
@@ -89,6 +89,7 @@ def build(folder: Path, chapters: Path) -> Path:
 
 def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
     """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
+    from openqueues import scaffold
     from openqueues.pages import site
 
     if not (chapters / "_config.yml").is_file():
@@ -112,6 +113,7 @@ def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
         "grid": site.grid(entries),
         "headlines": site.headlines(entries, facts, source),
         "template": _template(),
+        "policy": f"```python\n{scaffold.POLICY.strip()}\n```",
     }
     for page in sorted(source.glob("*.md")):
         text = page.read_text(encoding="utf-8")
@@ -128,8 +130,15 @@ def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
 
 
 def _template() -> str:
-    """The files that `openqueues new` writes, which its tests run, as a worked example."""
-    return ""
+    """The files that `openqueues new problem` writes, which tests run, as a worked example."""
+    from openqueues import scaffold
+
+    files = {
+        "problem.toml": ("toml", scaffold.PROBLEM_TOML.format(title="My question", question="2.1-c")),
+        "problem.py": ("python", scaffold.PROBLEM_PY),
+        "policies/mine.py": ("python", scaffold.POLICY),
+    }
+    return "\n".join(f"`{name}`\n\n```{kind}\n{text.strip()}\n```\n" for name, (kind, text) in files.items())
 
 
 def _mathjax(target: Path) -> None:
@@ -163,7 +172,7 @@ def _jupyter_book(source: Path, scratch: Path) -> None:
 
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place when the block ends well, and vanishes when it does not."""
+    """A temporary folder beside `target`: it takes the place when the block ends well, else it vanishes."""
     prefix = f".{target.name}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Two small made-up entries for tests of the workflow and the book: cheap to run, with every kind of thing on a page."""
+"""Two made-up entries for tests of the workflow and the book: cheap to run, every kind of thing on a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact(point, policy):
 COMMON = """
 title = "{title}"
 summary = "A made-up entry for tests."
-statement = "How does $E[T]$ grow with the load $\\\\rho$ as $$ E[T] = 1 + \\\\frac{{c \\\\rho}}{{1-\\\\rho}}? $$"
+statement = "How does $E[T]$ grow with the load, as $$ E[T] = 1 + \\\\frac{{c \\\\rho}}{{1-\\\\rho}}? $$"
 kind = "{kind}"
 {answers}
 known = "Everything."
@@ -133,7 +133,7 @@ def rank(predicted):
 
 
 def write(folder: Path, broken: bool = True) -> list[str]:
-    """Write the entries below `folder` and return their names; `broken` adds a policy that raises."""
+    """Write the entries below `folder`, if `broken` with two policies that fail; returns their names."""
     kinds = {
         "made-up-question": COMMON.format(
             title="A question", kind="question", answers='answers = ["2.1-a", "2.2-c"]'
@@ -148,4 +148,5 @@ def write(folder: Path, broken: bool = True) -> list[str]:
         (folder / slug / "problem.py").write_text(PROBLEM)
     if broken:
         (folder / "made-up-question" / "policies" / "broken.py").write_text(BROKEN)
+        (folder / "made-up-question" / "policies" / "garbled.py").write_text("def rank(:\n")
     return list(kinds)

@@ -13,7 +13,7 @@ import pytest
 import small_entries
 from openqueues import book, registry, runner
 from openqueues.models.errors import InputError
-from openqueues.pages import markdown, style
+from openqueues.pages import families, markdown, style
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (1400, 390)  # pixels: a desk, a phone
@@ -49,8 +49,8 @@ def browser():
 
 
 def faults(browser, folder: Path, width: int) -> list[str]:
-    """Everything wrong with the pages of the book in `folder`: a line for each console error, request to another
-    host, failed load, dead link, missing anchor, image without content, formula not set, page wider than the window."""
+    """What is wrong with the pages below `folder`, a line each: console errors, requests to other hosts,
+    failed loads, dead links, missing anchors, empty images, formulas not set, pages wider than the window."""
     found = []
     page = browser.new_page(viewport={"width": width, "height": 900})
     name = ""
@@ -259,3 +259,10 @@ def test_contents_list_the_entries(made):
     contents = (made[1] / "book_source" / "_toc.yml").read_text()
     assert contents.index("entries/made-up-tables/index") < contents.index("entries/made-up-question/index")
     assert "# questions" not in contents
+
+
+def test_policies_that_differ_in_a_number_are_a_family():
+    policies = ["srpt", "kbit:bits=2", "kbit:bits=1", "kbit:bits=3", "kbit:bits=1,preemptive=false", "onebit"]
+    expected = {("kbit", "bits"): {1.0: "kbit:bits=1", 2.0: "kbit:bits=2", 3.0: "kbit:bits=3"}}
+    assert families.families(policies) == expected
+    assert families.families(policies[:3]) == {}

@@ -1,4 +1,4 @@
-"""The workflow: what it would run, what it loads to know that, and what a failing policy or a kill do to it."""
+"""The workflow: what it would run, what it loads to know that, what a failing policy or a kill do to it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_dry_run_lists_all_cells(problems, tmp_path):
     assert done.returncode == 0, done.stdout
     said = done.stdout
     for experiment, policies in {
-        "made-up-question/loads": ("fcfs", "srpt", "sprpt", "broken"),
-        "made-up-question/kinds": ("fcfs", "srpt", "sprpt", "broken"),
+        "made-up-question/loads": ("fcfs", "srpt", "sprpt", "broken", "garbled"),
+        "made-up-question/kinds": ("fcfs", "srpt", "sprpt", "broken", "garbled"),
         "made-up-tables/loads": ("fcfs", "srpt", "sprpt"),
     }.items():
         for policy in policies:
@@ -77,7 +77,7 @@ def test_planning_loads_no_numerical_library_and_no_entry(problems):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     number, *loaded = done.stdout.split()
-    assert number == "11"
+    assert number == "13"
     assert not {"numba", "numpy", "pandas", "scipy", "pyarrow", "matplotlib"} & set(loaded)
 
 
@@ -127,6 +127,7 @@ def test_a_policy_that_raises_stops_nothing_and_the_checkout_stays_clean(problem
     assert set(rows["status"]) == {"failed"}
     page = (results / "smoke" / "book_source" / "entries" / "made-up-question" / "index.md").read_text()
     assert "[failed]{.failed}" in page
+    assert "| garbled `garbled` | malformed: " in page
     after = subprocess.run(clean, cwd=ROOT, capture_output=True, text=True).stdout
     assert after == before
     again = snakemake(problems, results)
@@ -153,7 +154,7 @@ def test_killed_at_several_points_it_goes_on_to_the_same_bytes(problems, tmp_pat
     assert any(name.endswith("book/index.html") for name in expected)
     command, environment = settings(problems, killed)
     kills = 0
-    # Kill while Snakemake starts, then at every growth of the folder by some files, then inside pages and book.
+    # Kill while Snakemake starts, whenever the folder has grown by some files, and inside pages and book.
     for number in (0, 1, 4, 9, 15, 22, 24, 40, 60):
         run = subprocess.Popen(
             command, cwd=ROOT, env=environment, start_new_session=True,

@@ -1,1 +1,1 @@
-"""Pages and figures of the book, made from entries and their results. `openqueues.book` puts them together."""
+"""Pages and figures of the book, made from entries and results; `openqueues.book` puts them together."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from openqueues import boards, plan, registry, results, statistics
+from openqueues.models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas
     from openqueues.entry import Entry, Experiment
 
 
+MALFORMED = "–"
+
+
 class Data(NamedTuple):
-    """An entry with its results of one tier: `frame` row by row, `summary` a row per policy, point and metric."""
+    """An entry and its results of one tier: `frame` row by row, `summary` a row per policy, point, metric."""
 
     entry: Entry
     tier: str
@@ -22,7 +26,7 @@ class Data(NamedTuple):
     summary: pandas.DataFrame
 
     def of(self, experiment: Experiment, metric: str) -> pandas.DataFrame:
-        """Rows of one experiment and metric, with a column per parameter, in the order of points and policies."""
+        """Rows of one experiment and metric, a column per parameter, in the order of points and policies."""
         rows = self.summary
         rows = rows[(rows["experiment"] == experiment.name) & (rows["metric"] == metric)].copy()
         points = {point.index: point.parameters for point in experiment.points()}
@@ -43,12 +47,28 @@ def load(entry: Entry, tier: str, folder: str | Path) -> Data:
     return Data(entry, tier, frame, statistics.summary(frame))
 
 
-def docstring(entry: Entry, policy: str) -> str:
-    """The sentence at the top of a policy's file."""
-    file = registry.policy_file(entry, policy)
-    return " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
+def about(entry: Entry, policy: str) -> tuple[str, str]:
+    """What a policy's file says it does, and what it sees; for a malformed file, what is wrong with it."""
+    try:
+        read = registry.policy(entry, policy)
+    except InputError as error:
+        return f"malformed: {error}", MALFORMED
+    return " ".join(read.doc.split()), ", ".join(read.sees) or "nothing"
 
 
 def board(data: Data) -> list[dict]:
-    """The policies at the headline point by class of information and place; empty for an entry without a headline."""
-    return boards.board(data.entry, data.frame).to_dict("records")
+    """The policies at the headline point by class of information and place; empty without a headline.
+
+    Policies whose files are malformed have no class, so they are left out.
+    """
+    entry = data.entry
+    named = dict.fromkeys(
+        [*entry.all_policies, *(p for e in entry.experiments for p in entry.policies_of(e))]
+    )
+    malformed = {policy for policy in named if about(entry, policy)[1] == MALFORMED}
+    experiments = [
+        msgspec.structs.replace(e, policies=[p for p in entry.policies_of(e) if p not in malformed])
+        for e in entry.experiments
+    ]
+    sound = msgspec.structs.replace(entry, experiments=experiments)
+    return boards.board(sound, data.frame).to_dict("records")

@@ -1,8 +1,8 @@
 """Figures of an experiment: a metric against the experiment's axis, a line or a row of marks per policy.
 
-Exact values are lines; simulated means are markers with 95% intervals. Against load, the axis is logarithmic in
-1/(1 - load), and a metric that grows like 1/(1 - load) is shown times (1 - load), or everything but the last load
-would be flat.
+Exact values are lines; simulated means are markers with 95% intervals. Against load, the axis is logarithmic
+in 1/(1 - load), and a metric that grows like 1/(1 - load) is shown times (1 - load), or everything but the
+last load would be flat.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def draw(
 ) -> list[Drawing]:
     """Figures of one metric of an experiment; several when the grid has too many panels for one.
 
-    `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without any
+    `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without a
     finite value are left out; without rows left there is no figure.
     """
     data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
@@ -94,17 +94,18 @@ def _one(
         if numeric:
             _lines(axis, experiment, part, order, scaled)
             axis.set_xlabel(_axis_name(experiment.x) if place >= len(combinations) - columns else "")
-            axis.set_ylabel(_metric_name(metric, scaled) if place % columns == 0 else "")
+            axis.set_ylabel(metric_name(metric, scaled) if place % columns == 0 else "")
         else:
             _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
-            axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
+            axis.set_xlabel(metric_name(metric, False) if place >= len(combinations) - columns else "")
     if len(combinations) == 1 and numeric:
-        _direct_labels(axes[0, 0], order)
+        label_lines(axes[0, 0], order)
     else:
         style.legend(figure, order, lines=numeric)
     exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
     caption = _caption(experiment, metric, more, scaled, numeric, exact, simulated)
-    alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {', '.join(map(style.name, order))}{more}"
+    named = ", ".join(map(style.name, order))
+    alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {named}{more}"
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
 
 
@@ -116,7 +117,7 @@ def _explodes(data: pandas.DataFrame, policies: list[str]) -> bool:
 
 
 def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) -> list[str]:
-    """Policies from the largest to the smallest value at the last point of the axis: the order of the lines."""
+    """Policies from the largest to the smallest value at the end of the axis: the order of the lines."""
     last = [value for value in experiment.grid[experiment.x] if (data[experiment.x] == value).any()][-1]
     at = data[data[experiment.x] == last]
     best = at["exact"].where(np.isfinite(at["exact"]), at["mean"]).groupby(at["policy"]).mean()
@@ -210,6 +211,7 @@ def _rows(
         own = data[data["policy"] == policy]
         y = np.array([row[value] for value in own[experiment.x]]) + shift
         mean = own["mean"].where(np.isfinite(own["mean"]), own["exact"])
+        axis.plot(own["exact"], y, "|", color=look.colour, markersize=13, markeredgewidth=1.6, alpha=0.55)
         axis.errorbar(
             mean,
             y,
@@ -241,7 +243,7 @@ def _wrapped(text: str) -> str:
     return f"{text[:cut]}\n{text[cut:]}"
 
 
-def _direct_labels(axis: Axes, policies: list[str]) -> None:
+def label_lines(axis: Axes, policies: list[str], names: dict[str, str] | None = None) -> None:
     """Names at the right ends of the lines, moved apart where they would overlap."""
     axis.get_figure().canvas.draw()
     lines = {}
@@ -255,9 +257,9 @@ def _direct_labels(axis: Axes, policies: list[str]) -> None:
         return
     box = axis.get_window_extent()
     inverse = axis.transAxes.inverted()
-    names = sorted(lines, key=lambda policy: lines[policy][1])
+    upwards = sorted(lines, key=lambda policy: lines[policy][1])
     gap = 13.5 * axis.get_figure().dpi / 100
-    heights = [lines[policy][1] for policy in names]
+    heights = [lines[policy][1] for policy in upwards]
     for _ in range(200):  # push neighbours apart until none overlap
         moved = False
         for k in range(len(heights) - 1):
@@ -269,12 +271,12 @@ def _direct_labels(axis: Axes, policies: list[str]) -> None:
         if not moved:
             break
     lift = max(box.y0 - heights[0], 0)
-    for policy, height in zip(names, heights, strict=True):
+    for policy, height in zip(upwards, heights, strict=True):
         look = style.look(policy)
         y = inverse.transform((0, height + lift))[1]
         start = inverse.transform(lines[policy])
         axis.annotate(
-            style.name(policy),
+            (names or {}).get(policy, style.name(policy)),
             xy=start,
             xytext=(1.045, y),
             xycoords="axes fraction",
@@ -314,7 +316,7 @@ def _axis_name(key: str) -> str:
     return "load (logarithmic in 1/(1 − load))" if key == "load" else key.replace("_", " ")
 
 
-def _metric_name(metric: Metric, scaled: bool) -> str:
+def metric_name(metric: Metric, scaled: bool) -> str:
     words = metric.name.replace("_", " ")
     return f"{words} × (1 − load)  [{metric.unit}]" if scaled else f"{words}  [{metric.unit}]"
 
@@ -329,7 +331,9 @@ def _caption(
     simulated: bool,
 ) -> str:
     text = f"{experiment.title}: {metric.name.replace('_', ' ')}{more}."
-    if simulated and exact and numeric:
+    if simulated and exact and not numeric:
+        text += " Upright strokes: analysis. Marks: simulation with 95% intervals."
+    elif simulated and exact:
         text += " Lines: analysis. Marks: simulation with 95% intervals."
     elif simulated:
         text += " Simulation with 95% intervals."

@@ -25,7 +25,7 @@ def span(text: str, kind: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str | None = None) -> str:
-    """A table of cells that are Markdown already; `align` holds l or r for each column (default: first l, rest r)."""
+    """A table of Markdown cells; `align` holds l or r for each column (default: first l, rest r)."""
     align = align or "l" + "r" * (len(header) - 1)
     marks = [":--" if letter == "l" else "--:" for letter in align]
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, marks, *rows)]
@@ -60,7 +60,7 @@ def fold(title: str, content: str) -> str:
 
 
 def digits(value: float, halfwidth: float = math.nan) -> str:
-    """A number as precise as its interval: two significant digits of the half-width, else five of the number."""
+    """A number as precise as its interval: two digits of the half-width, else five of the number."""
     if value is None or not math.isfinite(value):
         return "–"
     if halfwidth and math.isfinite(halfwidth) and halfwidth > 0:

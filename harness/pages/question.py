@@ -1,4 +1,4 @@
-"""The page of an entry that answers a question: what is asked, what is known, what we ran, what came out, how to do better."""
+"""The page of an entry that answers a question: asked, known, run, found, and how to do better."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write(data: Data, folder: Path) -> dict:
-    """Write index.md with its figures and CSV files into `folder`; returns the facts that other pages quote."""
+    """Write index.md, figures and CSV files into `folder`; returns the facts that other pages quote."""
     entry = data.entry
     table = board(data)
     parts = [sections.head(data), "## The question\n", entry.statement]
@@ -43,9 +43,9 @@ def gap(entry: Entry) -> str:
     point = parameters(entry.headline.point)
     ceiling = f"the ceiling {code(entry.policies.ceiling)}" if entry.policies.ceiling else "the bound"
     return (
-        f"At {point}, 0% is the floor {code(entry.policies.floor or '–')}, which uses no prediction, and 100% is {ceiling}: "
-        "score = (floor − policy) / (floor − ceiling), from exact values where analysis knows them, else with a 95% interval "
-        "over paired replications. "
+        f"At {point}, 0% is the floor {code(entry.policies.floor or '–')}, which uses no prediction, and "
+        f"100% is {ceiling}: score = (floor − policy) / (floor − ceiling), from exact values where "
+        "analysis knows them, else with a 95% interval over paired replications. "
         "Policies compete with those that see as much as they do.\n"
     )
 
@@ -59,6 +59,6 @@ $ openqueues run {entry.slug} --tier smoke --policy mine
 $ snakemake
 ```
 
-The first command writes a policy of ten lines to start from; `check` says what it may see and tries it on the special
-cases; `run` simulates it alone; `snakemake` runs whatever is new and rebuilds this page with it.
+The first command writes a policy of ten lines to start from; `check` tries it and says what is missing; `run`
+simulates it alone; `snakemake` runs whatever is new and rebuilds this page with it.
 """

@@ -35,7 +35,7 @@ KINDS = {"agrees": "agrees", "differs": "differs", "cannot tell": "unclear"}
 
 
 def write(data: Data, folder: Path) -> dict:
-    """Write index.md with its figures and CSV files into `folder`; returns the facts that other pages quote."""
+    """Write index.md, figures and CSV files into `folder`; returns the facts that other pages quote."""
     entry = data.entry
     rows = _rows(data)
     parts = [sections.head(data), entry.statement]
@@ -137,8 +137,9 @@ def findings(rows: list[dict]) -> list[str]:
     if not lines:
         return []
     note = (
-        "We state what was measured; unless a cause is given, it has not been established. Analysis and simulation "
-        "share no code beyond the laws of sizes and predictions and the choice of best thresholds.\n"
+        "We state what was measured; unless a cause is given, it has not been established. Analysis "
+        "and simulation share no code beyond the laws of sizes and predictions and the choice of best "
+        "thresholds.\n"
     )
     return ["### Values that differ\n", "\n".join(f"- {line}" for line in lines) + "\n", note]
 
@@ -152,8 +153,8 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
         row = off[0]
         others = f" The other {len(rows) - 1} values of this column do not differ." if len(rows) > 1 else ""
         return (
-            f"{where} One of {len(rows)} printed values differs: {row['printed']} is printed at {_at(row, rows)}, where we "
-            f"find {_reference(row)} ({percent(row['deviation'])}).{others}"
+            f"{where} One of {len(rows)} printed values differs: {row['printed']} is printed at "
+            f"{_at(row, rows)}, where we find {_reference(row)} ({percent(row['deviation'])}).{others}"
         )
     low, high = min(row["deviation"] for row in off), max(row["deviation"] for row in off)
     places = ", ".join(_value(row, rows) for row in off)
@@ -324,8 +325,8 @@ def _deviations(axis: Axes, group: list[Expected], rows: list[dict]) -> None:
             if differs:
                 axis.plot([x, x], [0, share], color=look.colour, linewidth=1.2, zorder=3)
             axis.plot(
-                [x], [share], marker=look.marker, color=look.colour, markerfacecolor=look.face, linestyle="none",
-                markersize=7 if differs else 4.5, zorder=4,
+                [x], [share], marker=look.marker, color=look.colour, markerfacecolor=look.face,
+                linestyle="none", markersize=7 if differs else 4.5, zorder=4,
             )  # fmt: skip
             top = max(top, abs(share), band)
     axis.axhline(0, color="#666666", linewidth=0.9, zorder=2)

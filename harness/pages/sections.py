@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from openqueues import registry
-from openqueues.pages import figures, style
-from openqueues.pages.data import Data, docstring
+from openqueues.pages import families, figures, style
+from openqueues.pages.data import Data, about
 from openqueues.pages.markdown import (
     code,
     comma_separated,
@@ -43,7 +43,7 @@ def head(data: Data) -> str:
 
 
 def model(entry: Entry) -> str:
-    """What is simulated: the experiments' fixed values and grids, the metrics, the bounds, the checked special cases."""
+    """What is simulated: the experiments' fixed values and grids, metrics, bounds, special cases."""
     rows = []
     for experiment in entry.experiments:
         fixed = ", ".join(f"{key} {code(str(value))}" for key, value in experiment.fixed.items()) or "–"
@@ -95,10 +95,8 @@ def policies(entry: Entry) -> str:
     named = list(dict.fromkeys(p for e in entry.experiments for p in entry.policies_of(e)))
     for policy in named:
         role = {entry.policies.floor: " (floor)", entry.policies.ceiling: " (ceiling)"}.get(policy, "")
-        sees = ", ".join(registry.sees(registry.policy_file(entry, policy))) or "nothing"
-        rows.append(
-            [f"{escape(style.name(policy))}{role} {code(policy)}", escape(docstring(entry, policy)), sees]
-        )
+        does, sees = about(entry, policy)
+        rows.append([f"{escape(style.name(policy))}{role} {code(policy)}", escape(does), sees])
     for policy in dict.fromkeys(policy.partition(":")[0] for policy in named):
         file = registry.policy_file(entry, policy)
         kind = "this entry's own" if policy in entry.own_policies else "built in"
@@ -117,7 +115,9 @@ def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
             continue
         stem = f"{chosen.name}-{metric.name}".replace("_", "-")
         parts = []
-        for drawing in figures.draw(chosen, metric, rows, data.entry.policies_of(chosen)):
+        drawings = figures.draw(chosen, metric, rows, data.entry.policies_of(chosen))
+        family = families.draw(data.entry, chosen, metric, rows)
+        for drawing in [*drawings, *([family] if family else [])]:
             path = folder / f"{stem}{drawing.key}.svg"
             style.save(drawing.figure, path)
             label = f"{data.entry.slug}-{path.stem}"
@@ -132,7 +132,7 @@ def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
 
 
 def numbers(entry: Entry, chosen: Experiment, rows: pandas.DataFrame) -> str:
-    """A row per point, a column per policy; simulated means with 95% intervals, exact values where there is no simulation."""
+    """A row per point, a column per policy: simulated means with 95% intervals, else exact values."""
     named = [policy for policy in entry.policies_of(chosen) if (rows["policy"] == policy).any()]
     keys = [key for key in chosen.grid if rows[key].nunique() > 1] or [chosen.x]
     cells = {(row.point, row.policy): _cell(row) for row in rows.itertuples()}

@@ -1,4 +1,4 @@
-"""The pages that speak of all entries: landing page, the paper in figures, coverage, performance, table of contents."""
+"""The pages that speak of all entries: landing page, paper in figures, coverage, performance, contents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from openqueues import registry, verdicts
 from openqueues.pages import reproduction, style
-from openqueues.pages.markdown import code, digits, escape, figure, span, table
+from openqueues.pages.markdown import digits, escape, figure, fold, span, table
 
 if TYPE_CHECKING:
     from openqueues.entry import Entry
@@ -76,7 +76,7 @@ def grid(entries: list[Entry]) -> str:
 
 
 def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
-    """The paper in figures: which printed values are reproduced, which differ, and where sources contradict each other."""
+    """The paper in figures: printed values that are reproduced, that differ, that contradict each other."""
     chosen = [entry for entry in entries if entry.kind == "reproduction"]
     every = [
         row | {"parameters": json.loads(row["parameters"])}
@@ -86,16 +86,18 @@ def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
     every = [{key: float("nan") if value is None else value for key, value in row.items()} for row in every]
     text = [
         "# The paper in figures\n",
-        "The survey's own tables and figures, computed again twice: by analysis without simulation, and by simulation "
-        "without analysis. Every printed number has a verdict.\n",
+        "The survey's own tables and figures, computed again twice: by analysis without simulation, and by "
+        "simulation without analysis. Every printed number has a verdict.\n",
     ]
     if every:
         text += [reproduction.counts(every), reproduction.legend()]
     rows = []
     for entry in chosen:
         number = facts[entry.slug].get("counts", {})
-        cells = [span(f"{number.get(v, 0)} {reproduction.SIGNS[v]}", reproduction.KINDS[v]) if number.get(v) else "–"
-                 for v in reproduction.SIGNS]  # fmt: skip
+        cells = [
+            span(f"{number[verdict]} {sign}", reproduction.KINDS[verdict]) if number.get(verdict) else "–"
+            for verdict, sign in reproduction.SIGNS.items()
+        ]
         rows.append([f"[{escape(entry.title)}]({page(entry)}.md)", *cells])
     text.append(table(["reproduced", "agree", "differ", "cannot tell"], rows))
     clashes = conflicts(every)
@@ -117,7 +119,8 @@ def conflicts(rows: list[dict]) -> str:
         where = ", ".join(f"{key} {value}" for key, value in json.loads(row["parameters"]).items())
         lines.append([
             escape(style.name(row["policy"])), escape(where),
-            f"{escape(row['source_a'])}: {row['printed_a']}", f"{escape(row['source_b'])}: {row['printed_b']}",
+            f"{escape(row['source_a'])}: {row['printed_a']}",
+            f"{escape(row['source_b'])}: {row['printed_b']}",
             digits(row["exact"]), escape(row["supported"]),
         ])  # fmt: skip
     if not lines:
@@ -133,8 +136,8 @@ def coverage(entries: list[Entry]) -> str:
     done = sum(1 for question in questions if found.get(question))
     text = [
         "# Coverage of the paper's questions\n",
-        f"The paper asks {len(questions)} open questions; {done} have an entry. The state of the theory is kept by hand, with a "
-        "date and a note on each entry's page; everything else here is generated.\n",
+        f"The paper asks {len(questions)} open questions; {done} have an entry. The state of the theory is "
+        "kept by hand, with a date and a note on each entry's page; everything else here is generated.\n",
     ]
     sections: dict[str, list[list[str]]] = defaultdict(list)
     for question in questions.values():
@@ -156,7 +159,7 @@ def coverage(entries: list[Entry]) -> str:
 
 
 def contents(template: str, entries: list[Entry]) -> str:
-    """The table of contents: the template's lines `# reproductions` and `# questions` become the entries' pages."""
+    """The table of contents: the lines `# reproductions` and `# questions` become the entries' pages."""
     lines = []
     for line in template.splitlines():
         mark = line.strip().removeprefix("# ")
@@ -181,8 +184,9 @@ def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str
     return figure(
         "headlines.svg",
         "Gap between floor and ceiling that each policy closes, entry by entry",
-        "How much of the gap between blind and clairvoyant service each policy closes, at each entry's headline point, with "
-        "95% intervals. 0%: the floor; 100%: the ceiling.",
+        "How much of the gap between blind and clairvoyant service each policy closes, at each entry's "
+        "headline point, with 95% intervals where the numbers are simulated. 0%: the floor; 100%: the "
+        "ceiling.",
         "headlines",
     )
 
@@ -200,8 +204,9 @@ def _headlines(scored: list[tuple[Entry, list[dict]]]):
             look = style.look(item["policy"])
             y = row + (0.16 if k % 2 else -0.16)
             axis.errorbar(
-                [100 * item["score"]], [y], xerr=[100 * (item["halfwidth"] or 0)], marker=look.marker, color=look.colour,
-                markerfacecolor=look.face, linestyle="none", elinewidth=1.1, capsize=2, markersize=6.5,
+                [100 * item["score"]], [y], xerr=[100 * (item["halfwidth"] or 0)], marker=look.marker,
+                color=look.colour, markerfacecolor=look.face, linestyle="none", elinewidth=1.1, capsize=2,
+                markersize=6.5,
             )  # fmt: skip
             seen[item["policy"]] = None
         if row % 2 == 0:
@@ -221,39 +226,31 @@ def performance(file: Path) -> str:
     text = ["# Performance\n"]
     if not file.is_file():
         text.append(
-            "The benchmark has not been run here. `python benchmarks/run.py` makes its results; `snakemake` then shows them.\n"
+            "The benchmark has not been run here: `python benchmarks/run.py` makes its numbers, and "
+            "`snakemake` then shows them on this page.\n"
         )
         return "\n".join(text)
-    measured = json.loads(file.read_text(encoding="utf-8"))
-    text += _measured(measured)
+    text.append(
+        "Every timed run is checked against the exact mean response time. A ratio is the median over "
+        "repetitions that are interleaved with what they are compared with; `benchmarks/README.md` holds the "
+        "rules, and what the other programs do more and less.\n"
+    )
+    for key, part in json.loads(file.read_text(encoding="utf-8")).items():
+        rows = part["rows"]
+        header = list(rows[0])
+        right = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in header]
+        align = "".join("r" if one else "l" for one in right)
+        lines = [[_number(row.get(name)) for name in header] for row in rows]
+        machine = [[escape(name), escape(str(value))] for name, value in part.get("provenance", {}).items()]
+        text += [f"## {escape(key.capitalize())}\n", " ".join(part["what"].split()) + "\n"]
+        text += [table([escape(name) for name in header], lines, align)]
+        text += [fold("Machine and versions", table(["", ""], machine, "ll"))] if machine else []
     return "\n".join(text)
 
 
-def _measured(measured, level: int = 2) -> list[str]:
-    """Any JSON of named tables as headings, tables and lines."""
-    parts = []
-    plain = {k: v for k, v in measured.items() if not isinstance(v, (dict, list))}
-    if plain:
-        parts.append(
-            table(["", "value"], [[escape(k.replace("_", " ")), _number(v)] for k, v in plain.items()])
-        )
-    for key, value in measured.items():
-        if isinstance(value, dict):
-            parts += [f"{'#' * level} {key.replace('_', ' ')}\n", *_measured(value, level + 1)]
-        elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            header = list(dict.fromkeys(name for row in value for name in row))
-            rows = [[_number(row.get(name, "")) for name in header] for row in value]
-            kinds = "".join("r" if isinstance(value[0].get(name), (int, float)) else "l" for name in header)
-            parts += [
-                f"{'#' * level} {key.replace('_', ' ')}\n",
-                table([h.replace("_", " ") for h in header], rows, kinds),
-            ]
-        elif isinstance(value, list):
-            parts.append(f"{key.replace('_', ' ')}: " + ", ".join(code(str(v)) for v in value) + "\n")
-    return parts
-
-
 def _number(value) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return escape(str(value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"

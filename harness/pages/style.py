@@ -1,4 +1,4 @@
-"""How figures look: one colour, marker and name per policy everywhere, and files that are the same on every run."""
+"""How figures look: one colour, marker and name per policy, and files that are the same on every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openqueues.models.spec import parse_spec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; its yellow is too pale for lines on white.
+# Okabe and Ito's palette, safe for colour-blind readers; its yellow is too pale for lines on white.
 BLACK, GREY, LIGHT = "#1b1b1b", "#7a7a7a", "#a8a8a8"
 ORANGE, SKY, GREEN, BLUE = "#e69f00", "#56b4e9", "#009e73", "#0072b2"
 VERMILION, PURPLE, OLIVE = "#d55e00", "#cc79a7", "#8f8b1e"
@@ -102,7 +102,7 @@ def name(policy: str) -> str:
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure in the book's style: plain grid, fixed identifiers inside the SVG file; sizes in inches."""
+    """An empty figure in the book's style, sizes in inches; identifiers inside its SVG are fixed."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
