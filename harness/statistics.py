@@ -106,9 +106,11 @@ def score(entry: Entry, frame: pandas.DataFrame, metric: str | None = None) -> p
 
     A row per policy of the headline's experiment, with policy, score, halfwidth, mean, mean_halfwidth and
     source. Source analysis: all three numbers are exact, and half-widths are error bounds. Source
-    simulation: replications are paired, and half-widths are 95%. The score is NaN where a number is missing
-    or unstable, or where floor and ceiling cannot be told apart. Without a ceiling, the entry's bound takes
-    its place. An empty frame comes back for an entry without headline or floor.
+    simulation: replications are paired, and half-widths are 95%. All rows have the source analysis if all
+    can, else simulation, on common random numbers, so that rows can be compared; where one is missing or
+    unstable, the other. The score is NaN where both are, or where floor and ceiling cannot be told apart.
+    Without a ceiling, the entry's bound takes its place. An empty frame comes back for an entry without
+    headline or floor.
     """
     columns = ["policy", "score", "halfwidth", "mean", "mean_halfwidth", "source"]
     point = entry.headline_point()
@@ -122,10 +124,16 @@ def score(entry: Entry, frame: pandas.DataFrame, metric: str | None = None) -> p
         & (frame["point"] == point.index)
         & (frame["metric"] == metric)
     ]
+    policies = entry.policies_of(experiment)
+    exact = {policy: _exact_score(entry, here, policy) for policy in policies}
+    simulated = {policy: _simulated_score(entry, here, policy) for policy in policies}
+    # An exact number beside simulated ones would win or lose by the noise that it does not share with them.
+    comparable = all(exact[policy] for policy in policies if _values(here, policy) is not None)
     rows = []
-    for policy in entry.policies_of(experiment):
-        found = _exact_score(entry, here, policy) or _simulated_score(entry, here, policy)
-        rows.append(dict(zip(columns, (policy, *found), strict=True)))
+    for policy in policies:
+        first, second = (exact, simulated) if comparable else (simulated, exact)
+        found = first[policy] if first[policy] and not np.isnan(first[policy][0]) else second[policy]
+        rows.append(dict(zip(columns, (policy, *(found or first[policy])), strict=True)))
     return pandas.DataFrame(rows, columns=columns)
 
 

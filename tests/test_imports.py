@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import tiny
-
 from openqueues import plan
 
 ROOT = Path(__file__).parents[1]

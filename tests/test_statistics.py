@@ -192,6 +192,20 @@ def test_a_score_is_not_mixed_of_exact_and_simulated_numbers(entry):
     assert row["source"] == "simulation" and row["mean"] == pytest.approx(np.mean(VALUES["sprpt"]))
 
 
+def test_rows_of_one_board_have_one_source(entry):
+    exact = {"fcfs": (10.0, 0.0), "srpt": (3.0, 0.0), "sprpt": (5.0, 0.0)}
+    assert set(statistics.score(entry, frame(exact=exact))["source"]) == {"analysis"}
+    entry.own_policies.append("mine")
+    values = VALUES | {"mine": [4.9, 4.8, 5.1, 4.7]}
+    table = statistics.score(entry, frame(values, exact=exact))
+    assert set(table["source"]) == {"simulation"}
+    assert only(table, policy="mine")["score"] > only(table, policy="sprpt")["score"]
+    # A policy that failed does not take the exact values from the others.
+    failed = {("mine", number): "failed" for number in range(4)}
+    table = statistics.score(entry, frame(values, exact=exact, status=failed)).set_index("policy")
+    assert table.loc["sprpt", "source"] == "analysis" and math.isnan(table.loc["mine", "score"])
+
+
 def test_there_is_no_score_without_a_gap_or_with_an_unstable_run(entry):
     flat = frame(
         {policy: VALUES["fcfs"][::sign] for policy, sign in (("fcfs", 1), ("sprpt", 1), ("srpt", -1))}
