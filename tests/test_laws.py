@@ -146,7 +146,8 @@ def test_weibull_of_the_paper():
 @pytest.mark.parametrize("text", [*DENSITIES, *DISCRETE])
 def test_draws_follow_the_law(text):
     """Kolmogorov distance, means of S and min(S, 1): the true law breaks a bound once in 1e4 seeds."""
-    law, n = size_law(text), 1_000_000
+    # The rare branch of a hyperexponential brings half of the work: it takes more draws to see it 1% off.
+    law, n = size_law(text), 4_000_000 if "scv=4" in text else 1_000_000
     drawn = law.sample(np.random.default_rng(20261), n)
     x = np.sort(drawn)
     cdf = law.cdf(x)

@@ -96,7 +96,7 @@ def test_noisy_predictions_are_drawn_from_the_noise(text):
 
 @pytest.mark.parametrize("sizes, predictions", PAIRS)
 def test_classes_are_drawn_with_their_probabilities(sizes, predictions):
-    """In eight groups of sizes: counts of each class against the sum of its probabilities (4.3 deviations)."""
+    """In eight groups of sizes: counts of each class against the sums of probabilities (4.3 deviations)."""
     joint = joint_law(sizes, predictions)
     x, y = joint.sample(*_streams(), 200_000)
     probability = joint.classes.probability(x)
