@@ -20,10 +20,12 @@ def simulate(point: Mapping[str, Any], policy: str, seed: int, jobs: int) -> dic
     return run(*_system(point), policy, seed, jobs)
 
 
-def exact(point: Mapping[str, Any], policy: str) -> dict[str, tuple[float, float]]:
-    """Metrics known without simulation: {"mean_response": (value, error)}."""
-    from openqueues.models.analysis import mean_response
+def exact(point: Mapping[str, Any], policy: str) -> dict[str, tuple[float, float]] | None:
+    """Metrics known without simulation: {"mean_response": (value, error)}; None for a policy not analysed."""
+    from openqueues.models.analysis import analysable, mean_response
 
+    if policy.endswith(".py") or policy.partition(":")[0] not in analysable():
+        return None
     result = mean_response(*_system(point), policy)
     return {"mean_response": (result.mean_response, result.error)}
 

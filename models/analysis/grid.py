@@ -144,7 +144,7 @@ def panel_edges(logs, mass, breakpoints=(), widest=1.0) -> np.ndarray:
     levels = np.unique(np.concatenate((by_left, by_right, ends)))
     levels = levels[(levels >= ends[0]) & (levels <= ends[1])]
     edges = _thinned(levels, fixed, 0.02 * min(1.0, ends[1] - ends[0]))
-    wide = np.where(edges[:-1] < by_left[6], max(2.5, widest), widest)
+    wide = np.where(edges[:-1] < by_left[6], max(3.5, widest), widest)
     parts = np.maximum(np.ceil(np.diff(edges) / wide), 1).astype(int)
     within = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
     logs = np.repeat(edges[:-1], parts) + within * np.repeat(np.diff(edges) / parts, parts)

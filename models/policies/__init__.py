@@ -50,10 +50,11 @@ class Policy:
         return "one bit" if self.name == "onebit" else "predictions"
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """The names of the built-in policies."""
     others = ("__init__", "resolve", "kbit-nonpreemptive")
-    return sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others)
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others))
 
 
 def path_of(spec: str, folder: Path | None = None) -> Path:
@@ -68,7 +69,7 @@ def path_of(spec: str, folder: Path | None = None) -> Path:
         return folder / f"{name}.py"
     if name not in names():
         own = [path.stem for path in folder.glob("*.py")] if folder is not None else []
-        raise unknown("policy", name, names() + own)
+        raise unknown("policy", name, [*names(), *own])
     return _FOLDER / f"{name}.py"
 
 
