@@ -276,7 +276,7 @@ def test_mean_is_the_mean_of_the_conditional_means(noise, policy):
 def gauss(marks):
     """Nodes and weights of a Gauss rule in log x on panels that end at the marks."""
     logs = np.unique(np.log(marks))
-    cuts = [np.linspace(a, b, max(2, math.ceil(2 * (b - a)) + 1)) for a, b in pairwise(logs)]
+    cuts = [np.linspace(a, b, max(2, math.ceil(b - a) + 1)) for a, b in pairwise(logs)]
     cuts = np.unique(np.concatenate(cuts))
     nodes, weights = np.polynomial.legendre.leggauss(20)
     half, middle = np.diff(cuts)[:, None] / 2, (cuts[1:] + cuts[:-1])[:, None] / 2

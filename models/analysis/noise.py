@@ -21,7 +21,7 @@ from openqueues.models.analysis.ranking import Array, Ranking, Service
 from openqueues.models.laws import Noise, SizeLaw
 from openqueues.models.laws.noise import ExponentialNoise
 
-_MOST_KINKS = 400
+_MOST_KINKS = 3000
 """More kinks than this (many atoms, a noise with breakpoints) are too weak to need panels of their own."""
 
 
