@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from openqueues import registry
-from openqueues.entry import TIERS
+from openqueues.entry import TIERS, Entry
 from openqueues.models.errors import InputError
 
 CHAPTERS = "book"
@@ -36,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             step.add_argument(
                 "entry", metavar="ENTRY", help="name of an entry, or id of the question it answers"
             )
+        else:
+            step.add_argument("entries", metavar="ENTRY", nargs="*", help="entries to show (default: all)")
         step.add_argument(
             "--tier", choices=TIERS, default="standard", help="whose results (default: standard)"
         )
@@ -50,11 +53,13 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.step == "pages":
         pages(registry.entry(chosen.entry), chosen.tier, Path(chosen.results))
     else:
-        print(build(folder, Path(CHAPTERS)))
+        named = {registry.entry(name).slug for name in chosen.entries}
+        shown = [entry for entry in registry.entries() if not named or entry.slug in named]
+        print(build(folder, Path(CHAPTERS), shown))
     return 0
 
 
-def pages(entry, tier: str, results: Path) -> Path:
+def pages(entry: Entry, tier: str, results: Path) -> Path:
     """Write an entry's page, figures and CSV files to RESULTS/TIER/book_pages/SLUG; returns that folder."""
     from openqueues.pages import data, question, reproduction
 
@@ -62,32 +67,42 @@ def pages(entry, tier: str, results: Path) -> Path:
     target = results / tier / "book_pages" / entry.slug
     with replaced(target) as folder:
         facts = (question if entry.kind == "question" else reproduction).write(found, folder)
-        text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
-        (folder / "summary.json").write_text(text.replace("NaN", "null") + "\n", encoding="utf-8")
+        text = json.dumps(_plain(facts), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     return target
 
 
-def build(folder: Path, chapters: Path) -> Path:
-    """Build the book of the tier whose results are in `folder`; returns the path of its index.html.
+def _plain(value):
+    """NaN, which JSON does not have, as null; the rest as it is."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def build(folder: Path, chapters: Path, entries: list[Entry]) -> Path:
+    """Build the book of these entries from the pages below `folder`; returns the path of its index.html.
 
     Sources stay in FOLDER/book_source, the book in FOLDER/book. Raises InputError when Jupyter Book warns.
     """
-    entries = registry.entries()
     with replaced(folder / "book_source") as source:
         _sources(folder, chapters, entries, source)
         with replaced(folder / "book") as target:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
-                _jupyter_book(source, Path(scratch))
-                html = Path(scratch) / "_build" / "html"
-                shutil.rmtree(html / "_sources", ignore_errors=True)
-                (html / ".buildinfo").unlink(missing_ok=True)
-                for template in (html / "_static").rglob("*.html"):  # the theme leaves its own there
-                    template.unlink()
-                shutil.copytree(html, target, dirs_exist_ok=True)
+            scratch = target / ".scratch"
+            _jupyter_book(source, scratch)
+            html = scratch / "_build" / "html"
+            shutil.rmtree(html / "_sources", ignore_errors=True)
+            (html / ".buildinfo").unlink(missing_ok=True)
+            for template in (html / "_static").rglob("*.html"):  # the theme leaves its own there
+                template.unlink()
+            for made in html.iterdir():
+                made.rename(target / made.name)
+            shutil.rmtree(scratch)
     return folder / "book" / "index.html"
 
 
-def _sources(folder: Path, chapters: Path, entries: list, source: Path) -> None:
+def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -> None:
     """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
     from openqueues import scaffold
     from openqueues.pages import site

@@ -32,7 +32,7 @@ def made(tmp_path_factory):
                 for policy in entry.policies_of(experiment):
                     runner.run_cell(entry, experiment, policy, "smoke", folder / "results")
             book.pages(entry, "smoke", folder / "results")
-        book.build(folder / "results" / "smoke", Path("book"))
+        book.build(folder / "results" / "smoke", Path("book"), registry.entries())
     return folder / "results" / "smoke" / "book", folder / "results" / "smoke"
 
 
@@ -181,7 +181,7 @@ def test_a_warning_stops_the_book_and_keeps_the_old_one(made, tmp_path, monkeypa
         chapter.write("\n[nothing](nowhere.md)\n")
     before = (made[0] / "reading.html").read_bytes()
     with pytest.raises(InputError, match="does not accept the pages.*nowhere"):
-        book.build(made[1], tmp_path / "book")
+        book.build(made[1], tmp_path / "book", registry.entries())
     assert (made[0] / "reading.html").read_bytes() == before
     assert [path.name for path in made[1].iterdir() if path.name.startswith(".")] == []
 

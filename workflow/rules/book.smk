@@ -30,5 +30,7 @@ rule book:
         makers=MAKERS,
     output:
         f"{RESULTS}/book/index.html",
+    params:
+        entries=list(FOLDERS),
     shell:
-        "openqueues book build --tier {config[tier]} --results {config[results]:q}"
+        "openqueues book build {params.entries} --tier {config[tier]} --results {config[results]:q}"
