@@ -83,7 +83,8 @@ def test_noise_has_the_documented_moments(text, mean, square):
 @pytest.mark.parametrize("text", NOISES)
 def test_noisy_predictions_are_drawn_from_the_noise(text):
     """Kolmogorov distance of Y/X, which must not depend on X: tested for small and for large sizes apart."""
-    joint, n = joint_law("weibull:shape=0.5", text), 600_000
+    # A wrong deviation of a lognormal moves its distribution function least: more draws see it 1% off.
+    joint, n = joint_law("weibull:shape=0.5", text), 4_000_000 if "lognormal" in text else 600_000
     sizes, predictions = joint.sample(*_streams(), n)
     for part in (sizes < 0.2, sizes >= 0.2):
         ratio = np.sort(predictions[part] / sizes[part])
