@@ -155,7 +155,7 @@ class Margin(Classes):
 
     def probability(self, x):
         odds = self._odds(np.atleast_1d(floats(x)))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             return np.stack((1 / (1 + 1 / odds), 1 / (1 + odds)), axis=1)
 
     def fill(self, rng, sizes, out):
