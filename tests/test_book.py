@@ -13,7 +13,7 @@ import pytest
 import small_entries
 from openqueues import book, registry, runner
 from openqueues.models.errors import InputError
-from openqueues.pages import families, markdown, style
+from openqueues.pages import markdown, style
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (1400, 390)  # pixels: a desk, a phone
@@ -259,10 +259,3 @@ def test_contents_list_the_entries(made):
     contents = (made[1] / "book_source" / "_toc.yml").read_text()
     assert contents.index("entries/made-up-tables/index") < contents.index("entries/made-up-question/index")
     assert "# questions" not in contents
-
-
-def test_policies_that_differ_in_a_number_are_a_family():
-    policies = ["srpt", "kbit:bits=2", "kbit:bits=1", "kbit:bits=3", "kbit:bits=1,preemptive=false", "onebit"]
-    expected = {("kbit", "bits"): {1.0: "kbit:bits=1", 2.0: "kbit:bits=2", 3.0: "kbit:bits=3"}}
-    assert families.families(policies) == expected
-    assert families.families(policies[:3]) == {}

@@ -11,6 +11,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 from openqueues.pages import style
 
@@ -45,6 +46,11 @@ def draw(
     data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
     if data.empty:
         return []
+    if (
+        data[experiment.x].nunique() == 1
+    ):  # a tier may leave one value of the axis: take the next key that varies
+        varying = [key for key in experiment.grid if data[key].nunique() > 1]
+        experiment = msgspec.structs.replace(experiment, x=(varying or [experiment.x])[0])
     keys = [key for key in experiment.grid if key != experiment.x and data[key].nunique() > 1]
     panels = math.prod(data[key].nunique() for key in keys)
     split, keys = (keys[0], keys[1:]) if panels > PANELS and len(keys) > 1 else (None, keys)
@@ -78,7 +84,11 @@ def _one(
     columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
     rows = math.ceil(len(combinations) / columns)
     categories = 0 if numeric else len(_values(experiment, data, experiment.x))
-    height = (4.2 if len(combinations) == 1 else 3.0) if numeric else 0.9 + 0.42 * categories
+    height = (
+        (4.2 if len(combinations) == 1 else 3.0)
+        if numeric
+        else 0.9 + (0.25 + 0.035 * len(policies)) * categories
+    )
     figure = style.figure(WIDTH, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=not numeric)
     order = _order(data, policies, experiment)
@@ -94,12 +104,14 @@ def _one(
         if numeric:
             _lines(axis, experiment, part, order, scaled)
             axis.set_xlabel(_axis_name(experiment.x) if place >= len(combinations) - columns else "")
-            axis.set_ylabel(metric_name(metric, scaled) if place % columns == 0 else "")
+            axis.set_ylabel(
+                _metric_name(metric, scaled, "\n" if rows > 1 else "  ") if place % columns == 0 else ""
+            )
         else:
             _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
-            axis.set_xlabel(metric_name(metric, False) if place >= len(combinations) - columns else "")
+            axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
     if len(combinations) == 1 and numeric:
-        label_lines(axes[0, 0], order)
+        _label_lines(axes[0, 0], order)
     else:
         style.legend(figure, order, lines=numeric)
     exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
@@ -169,7 +181,7 @@ def _lines(
     axis.minorticks_off()
     drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()])
     drawn = drawn[np.isfinite(drawn)]
-    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > 15:
+    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > (15 if scaled else 4):
         _logarithmic(axis, "y")
 
 
@@ -230,7 +242,7 @@ def _rows(
     axis.set_ylim(len(categories) - 0.5, -0.5)
     axis.grid(False, axis="y")
     shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
-    if shown.min() > 0 and shown.max() / shown.min() > 15:
+    if shown.min() > 0 and shown.max() / shown.min() > 4:
         _logarithmic(axis, "x")
 
 
@@ -243,7 +255,7 @@ def _wrapped(text: str) -> str:
     return f"{text[:cut]}\n{text[cut:]}"
 
 
-def label_lines(axis: Axes, policies: list[str], names: dict[str, str] | None = None) -> None:
+def _label_lines(axis: Axes, policies: list[str]) -> None:
     """Names at the right ends of the lines, moved apart where they would overlap."""
     axis.get_figure().canvas.draw()
     lines = {}
@@ -276,7 +288,7 @@ def label_lines(axis: Axes, policies: list[str], names: dict[str, str] | None = 
         y = inverse.transform((0, height + lift))[1]
         start = inverse.transform(lines[policy])
         axis.annotate(
-            (names or {}).get(policy, style.name(policy)),
+            style.name(policy),
             xy=start,
             xytext=(1.045, y),
             xycoords="axes fraction",
@@ -316,9 +328,9 @@ def _axis_name(key: str) -> str:
     return "load (logarithmic in 1/(1 − load))" if key == "load" else key.replace("_", " ")
 
 
-def metric_name(metric: Metric, scaled: bool) -> str:
-    words = metric.name.replace("_", " ")
-    return f"{words} × (1 − load)  [{metric.unit}]" if scaled else f"{words}  [{metric.unit}]"
+def _metric_name(metric: Metric, scaled: bool, gap: str = "  ") -> str:
+    words = metric.name.replace("_", " ") + (" × (1 − load)" if scaled else "")
+    return f"{words}{gap}[{metric.unit}]"
 
 
 def _caption(

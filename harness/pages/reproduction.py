@@ -61,7 +61,7 @@ def write(data: Data, folder: Path) -> dict:
             ),
             encoding="utf-8",
         )
-        parts.append("All verdicts: {download}`verdicts.csv <verdicts.csv>`\n")
+        parts.append("All verdicts: {download}`CSV <verdicts.csv>`\n")
     if entry.known.strip():
         parts += ["## What is known\n", entry.known]
     own = entry.folder / "page.md"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from openqueues import registry
-from openqueues.pages import families, figures, style
+from openqueues.pages import figures, style
 from openqueues.pages.data import Data, about
 from openqueues.pages.markdown import (
     code,
@@ -115,15 +115,13 @@ def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
             continue
         stem = f"{chosen.name}-{metric.name}".replace("_", "-")
         parts = []
-        drawings = figures.draw(chosen, metric, rows, data.entry.policies_of(chosen))
-        family = families.draw(data.entry, chosen, metric, rows)
-        for drawing in [*drawings, *([family] if family else [])]:
+        for drawing in figures.draw(chosen, metric, rows, data.entry.policies_of(chosen)):
             path = folder / f"{stem}{drawing.key}.svg"
             style.save(drawing.figure, path)
             label = f"{data.entry.slug}-{path.stem}"
             parts.append(figure(path.name, drawing.alt, drawing.caption, label))
         (folder / f"{stem}.csv").write_text(_csv(chosen, rows), encoding="utf-8")
-        parts.append(f"Numbers of this figure: {{download}}`{stem}.csv <{stem}.csv>`\n")
+        parts.append(f"Numbers of this figure: {{download}}`CSV <{stem}.csv>`\n")
         parts.append(numbers(data.entry, chosen, rows))
         items.append((metric.name.replace("_", " "), "\n".join(parts)))
     if not items:

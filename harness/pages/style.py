@@ -70,7 +70,11 @@ def look(policy: str) -> Look:
     base, arguments = parse_spec(policy, "policy")
     dashed = str(arguments.get("preemptive", "")).lower() == "false" or base in ("sjf", "spjf")
     if base == "kbit":
-        bits = int(arguments.get("bits", 1))
+        if "bits" not in arguments:  # the entry's grid says how many
+            return Look(
+                *(("#a6d96a", "X") if arguments.get("thresholds") == "equal" else ("#0b7a5b", "h")), dashed
+            )
+        bits = int(arguments["bits"])
         return Look(BITS[min(max(bits, 1), len(BITS)) - 1], MARKERS[bits % len(MARKERS)], dashed)
     if base in FIXED:
         return Look(*FIXED[base], dashed)
