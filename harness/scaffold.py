@@ -118,3 +118,5 @@ def _slug(name: str, what: str) -> None:
         better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f"write '{better}'." if better else "use lower case words joined by hyphens."
         raise InputError(f"'{name}' is no name for a new {what}: {hint}")
+    if what == "entry" and name == "book":
+        raise InputError("'book' is no name for a new entry: it is the book's folder among the results.")

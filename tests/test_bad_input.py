@@ -34,6 +34,7 @@ COMMANDS = [
     ("new", "the following arguments are required: KIND"),
     ("new problm x", "unknown KIND 'problm': did you mean 'problem'?"),
     ("new problem My_Entry", "write 'my-entry'"),
+    ("new problem book", "the book's folder among the results"),
     ("new problem tiny", "is there already: choose another name"),
     ("new problem other --question 2.1-z", "unknown question '2.1-z'"),
     ("new policy tiny sprpt", "'sprpt' is a built-in policy"),

@@ -19,7 +19,9 @@ def test_conda_and_uv_users_get_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = dict(
         requirement(text)
-        for text in project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+        for text in project["project"]["dependencies"]
+        + project["project"]["optional-dependencies"]["slurm"]
+        + project["dependency-groups"]["dev"]
     )
     wanted["python"] = project["project"]["requires-python"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
