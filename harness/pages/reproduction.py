@@ -191,10 +191,12 @@ def _reference(row: dict) -> str:
 
 def _varied(rows: list[dict]) -> str:
     """The parameter that changes along a column of the printed table."""
-    for key in rows[0]["parameters"]:
+    # Rows of one source may come from several experiments, each with parameters of its own.
+    shared = [key for key in rows[0]["parameters"] if all(key in row["parameters"] for row in rows)]
+    for key in shared:
         if len({str(row["parameters"][key]) for row in rows}) > 1:
             return key
-    return next(iter(rows[0]["parameters"]))
+    return shared[0]
 
 
 def _value(row: dict, rows: list[dict]) -> str:
