@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-BLOCK = r"^    \$ openqueues ((?:list|mg1)\b.*)\n((?:    .*\n|\n(?=    ))+)"
+BLOCK = r"^    \$ openqueues (mg1\b.*)\n((?:    .*\n|\n(?=    ))+)"
 SAID = dict(re.findall(BLOCK, TEXT, re.MULTILINE))
 
 
@@ -26,8 +26,8 @@ def test_a_command_prints_what_the_readme_shows(command):
     assert [line.strip() for line in run.stdout.strip().splitlines()] == shown
 
 
-def test_both_kinds_of_commands_are_found():
-    assert {command.split()[0] for command in SAID} == {"list", "mg1"}
+def test_a_command_with_its_output_is_found():
+    assert [command.split()[0] for command in SAID] == ["mg1"]
 
 
 def test_ci_runs_the_two_commands_of_the_readme():
