@@ -167,6 +167,17 @@ def test_general_ranks_approach_the_twin_that_serves_by_small_quanta(name, tmp_p
     assert np.abs(fine - fast).sum() < 0.4 * np.abs(coarse - fast).sum() + 1e-9
 
 
+def test_ranks_that_order_jobs_alike_serve_them_alike(tmp_path):
+    # The age and its square: one group rises in straight lines, the other in curves found by root search.
+    path = tmp_path / "curved.py"
+    path.write_text(
+        "import math\nSEES = ('age',)\nSHAPE = 'general'\ndef rank(age):\n    return age * age\n"
+        "def turn(age):\n    return math.inf\n"
+    )
+    straight, curved = (simulate(JOINT, 0.95, spec, seed=4, jobs=200_000) for spec in ("las", str(path)))
+    assert straight == pytest.approx(curved, rel=1e-7)
+
+
 @pytest.mark.parametrize("spec", [name for name in names() if name not in ("onebit", "onebit-true", "kbit")])
 def test_work_is_conserved_and_number_obeys_littles_law(spec):
     result = simulate(JOINT, 0.8, spec, seed=11, jobs=100_000)
@@ -184,7 +195,7 @@ def test_quantiles_and_moments_are_those_of_the_response_times():
     from openqueues.models.queues.single import _chunks
 
     server, done, started = Server(policy("sprpt")), [], 0.0
-    for counted, *columns in _chunks(joint, 0.7, 5, jobs // 10, jobs):
+    for counted, *columns in _chunks(joint, 0.7, 5, jobs // 10, jobs, True):
         done.append(server.serve(*columns).copy())
         started = started if counted else server.now
     done = np.concatenate([*done, server.drain()])
@@ -203,6 +214,18 @@ def test_an_overloaded_system_is_flagged_and_a_stable_one_is_not(spec):
     assert overloaded["unstable"] == 1.0
     assert overloaded["completed_share"] < 0.99
     assert simulate(JOINT, 0.95, spec, seed=1, jobs=20_000)["unstable"] == 0.0
+
+
+@pytest.mark.parametrize("load", [0.8, 1.5])
+def test_lindleys_recursion_gives_what_the_ranked_kernel_gives(load, tmp_path):
+    path = tmp_path / "oldest.py"
+    path.write_text("SEES = ('arrival',)\nSHAPE = 'falling'\ndef rank(arrival):\n    return arrival\n")
+    joint = joint_law("weibull:shape=0.5", "exact")
+    ranked, lindley = (simulate(joint, load, spec, seed=8, jobs=60_000) for spec in (str(path), "fcfs"))
+    assert lindley["completed_share"] == ranked["completed_share"] < 1.0
+    # Lindley's recursion counts the time in system of the jobs that are still there, too.
+    del lindley["mean_number"], ranked["mean_number"]
+    assert lindley == pytest.approx(ranked, rel=1e-9)
 
 
 def test_the_same_seed_gives_the_same_numbers_in_any_thread():
@@ -233,5 +256,5 @@ def test_a_rank_that_is_not_a_number_is_refused_with_the_job_that_caused_it(tmp_
         "SEES = ('predicted',)\nSHAPE = 'falling'\n"
         "def rank(predicted):\n    return predicted if predicted < 2 else float('nan')\n"
     )
-    with pytest.raises(InputError, match="not a number for size="):
+    with pytest.raises(InputError, match="not a number for predicted="):
         simulate(JOINT, 0.8, str(path), 1, 10_000)

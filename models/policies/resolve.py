@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,27 @@ def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
     """
     values = dict(policy.parameters)
     if policy.name in ("onebit", "onebit-true") and values["threshold"] == "optimal":
-        from openqueues.models.analysis import optimal_threshold
-
-        on = "size" if policy.name == "onebit-true" else "predicted"
-        values["threshold"] = optimal_threshold(joint, load, bool(values["preemptive"]), on)
+        values["threshold"] = _threshold(joint, load, bool(values["preemptive"]), policy.name == "onebit-true")
     if policy.name == "kbit":
-        from openqueues.models.analysis import bucket_thresholds
-
-        values["thresholds"] = bucket_thresholds(
+        values["thresholds"] = _thresholds(
             joint, load, values["bits"], bool(values["preemptive"]), values["thresholds"]
         )
     return tuple(_number(policy, name, value) for name, value in values.items())
+
+
+# Every replication of a point asks again, and the search takes as long as 100,000 jobs.
+@lru_cache(maxsize=1024)
+def _threshold(joint: Any, load: float, preemptive: bool, on_size: bool) -> float:
+    from openqueues.models.analysis import optimal_threshold
+
+    return optimal_threshold(joint, load, preemptive, "size" if on_size else "predicted")
+
+
+@lru_cache(maxsize=1024)
+def _thresholds(joint: Any, load: float, bits: int, preemptive: bool, given: float | str) -> np.ndarray:
+    from openqueues.models.analysis import bucket_thresholds
+
+    return bucket_thresholds(joint, load, bits, preemptive, given)
 
 
 def _number(policy: Policy, name: str, value: Any) -> Any:

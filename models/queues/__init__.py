@@ -1,5 +1,6 @@
 """Queues by simulation: event kernels over arrays, and the drivers that feed them."""
 
-from openqueues.models.queues.single import QUANTILES, Server, simulate
+from openqueues.models.queues.server import Server
+from openqueues.models.queues.single import QUANTILES, simulate
 
 __all__ = ["QUANTILES", "Server", "simulate"]

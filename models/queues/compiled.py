@@ -23,6 +23,7 @@ import numpy
 
 _HERE = Path(__file__).parent
 _COLUMNS = ("size", "predicted", "arrival", "age")
+HEAP_WIDTH = {"falling": 5, "general": 3, "sharing": 3}  # columns of a row of the heap
 _LOCK = Lock()
 
 
@@ -45,7 +46,7 @@ def cache_folder() -> Path:
 def serve_for(
     source: str, shape: str, arguments: tuple[str, ...], parameters: tuple[str, ...], newest_first: bool
 ) -> Callable:
-    """The compiled `serve` of the kernel `shape` ("falling" or "general") for the policy in `source`.
+    """The compiled `serve` of the kernel `shape` (falling, general or sharing) for the policy in `source`.
 
     `arguments` are those of the policy's rank (and of its turn, if general) in their order; what is not a
     column is read from the tuple theta at its place in `parameters`.
@@ -54,17 +55,24 @@ def serve_for(
         name if name in _COLUMNS else f"theta[{parameters.index(name)}]" for name in arguments
     )
     bound = ["from numba import njit as _njit"]
-    for name in ("rank", "turn") if shape == "general" else ("rank",):
+    for name in {"falling": ("rank",), "general": ("rank", "turn"), "sharing": ()}[shape]:
         bound += [
             f"_{name} = _njit({name})",
             "@_njit",
             f"def {name}_of(size, predicted, arrival, age, theta):",
             f"    return float(_{name}({passed}))",
         ]
-    heap = (_HERE / ("rows.py" if shape == "falling" else "heap.py")).read_text()
+    heap = (_HERE / "heap.py").read_text().replace("WIDTH = 5", f"WIDTH = {HEAP_WIDTH[shape]}")
     if newest_first:
         heap = heap.replace("NEWEST_FIRST = False", "NEWEST_FIRST = True")
     return _load("\n\n\n".join([source, "\n".join(bound), heap, (_HERE / f"{shape}.py").read_text()]))
+
+
+@cache
+def serve_fcfs() -> Callable:
+    """The compiled `serve` of fcfs.py."""
+    files = (_HERE.parent / "exponential.py", _HERE / "tally.py", _HERE / "fcfs.py")
+    return _load("\n\n\n".join(file.read_text() for file in files))
 
 
 @cache

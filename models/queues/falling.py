@@ -5,8 +5,8 @@
 rank of the job in service can only fall, nothing but an arrival can preempt it, and the ranks of the waiting
 jobs are frozen: a heap is enough.
 
-`clock`, `count` and `running` carry the state from one call to the next, so that a run of any length needs
-only the memory of the jobs in the system.
+`clock` and `count` carry the state from one call to the next, so that a run of any length needs only the
+memory of the jobs in the system.
 """
 
 import math
@@ -14,22 +14,32 @@ import math
 import numpy as np
 from numba import njit
 
+SIZE, PREDICTED, AGE = 2, 3, 4
+
 
 @njit(cache=True, nogil=True)
-def serve(theta, gaps, sizes, predictions, heap, running, clock, count, drain, done):
+def wait(heap, waiting, rank, arrival, size, predicted, age):
+    i = push(heap, waiting, rank, arrival)
+    heap[i, SIZE] = size
+    heap[i, PREDICTED] = predicted
+    heap[i, AGE] = age
+
+
+@njit(cache=True, nogil=True)
+def serve(theta, gaps, sizes, predictions, heap, clock, count, drain, done):
     """Serve the arrivals of one chunk; with `drain`, serve on until the system is empty.
 
     gaps, sizes, predictions: (n,) time to the arrival from the one before, service time, prediction.
-    heap (m, 5): room for n more jobs than are in the system. running (5,): the job in service, as a row.
-    clock: [now, end of service or inf, start of this service, work waiting, area of number, area of work].
+    heap (m, 5): room for n more jobs than are in the system.
+    clock: [now, end of service or inf, start of this service, work waiting, area of number, area of work,
+    unused, and of the job in service arrival, size, prediction and age when its service began].
     count: [waiting, jobs in service (0 or 1)]. done (m, 3): rows (response time, size, arrival).
-    Returns the number of completions, or -1 when the rank of the job then in heap[0] was not a number.
+    Returns the number of completions, or -1 when the rank of the job left in clock[7:11] was not a number.
     """
     now, end, since, work = clock[0], clock[1], clock[2], clock[3]
     area_number, area_work = clock[4], clock[5]
     waiting, busy = count[0], count[1] > 0
-    r_arrival, r_size = running[ARRIVAL], running[SIZE]
-    r_predicted, r_age = running[PREDICTED], running[AGE]
+    r_arrival, r_size, r_predicted, r_age = clock[7], clock[8], clock[9], clock[10]
     completed = np.uint64(0)
     n = gaps.size
     for i in range(n + 1 if drain else n):
@@ -71,19 +81,18 @@ def serve(theta, gaps, sizes, predictions, heap, running, clock, count, drain, d
             age = r_age + (now - since)
             served = rank_of(r_size, r_predicted, r_arrival, age, theta)
             if rank < served or (NEWEST_FIRST and rank == served):
-                push(heap, waiting, served, r_arrival, r_size, r_predicted, age)
+                wait(heap, waiting, served, r_arrival, r_size, r_predicted, age)
                 waiting += 1
                 work += end - now
             elif rank >= served:
-                push(heap, waiting, rank, arrival, size, predicted, 0.0)
+                wait(heap, waiting, rank, arrival, size, predicted, 0.0)
                 waiting += 1
                 work += size
                 continue
             else:
                 if math.isnan(rank):
-                    put(heap, 0, rank, arrival, size, predicted, 0.0)
-                else:
-                    put(heap, 0, served, r_arrival, r_size, r_predicted, age)
+                    r_arrival, r_size, r_predicted, age = arrival, size, predicted, 0.0
+                clock[7], clock[8], clock[9], clock[10] = r_arrival, r_size, r_predicted, age
                 return -1
         busy = True
         r_arrival, r_size, r_predicted, r_age = arrival, size, predicted, 0.0
@@ -91,7 +100,6 @@ def serve(theta, gaps, sizes, predictions, heap, running, clock, count, drain, d
         end = now + size
     clock[0], clock[1], clock[2], clock[3] = now, end, since, work
     clock[4], clock[5] = area_number, area_work
+    clock[7], clock[8], clock[9], clock[10] = r_arrival, r_size, r_predicted, r_age
     count[0], count[1] = waiting, 1 if busy else 0
-    running[ARRIVAL], running[SIZE] = r_arrival, r_size
-    running[PREDICTED], running[AGE] = r_predicted, r_age
     return np.int64(completed)

@@ -1,65 +1,64 @@
-"""The heap of waiting jobs: lowest rank first, equal ranks in order of arrival (or the newest first).
+"""The heap of waiting jobs as whole rows: lowest rank first, ties in order of arrival (or the newest first).
 
-`compiled.py` writes this text into every kernel module, so that the compiler inlines it.
+A row begins with RANK and ARRIVAL; what follows, WIDTH columns in all, belongs to the kernel. Whole rows move:
+a few numbers cost less than the indirection through slots. Indices are unsigned, which spares numba the code
+for negative ones. `compiled.py` writes this text into every kernel, so that the compiler inlines it.
 """
 
+import numpy as np
 from numba import njit
 
-ARRIVAL, SIZE, PREDICTED, AGE = 0, 1, 2, 3
+RANK, ARRIVAL = 0, 1
+WIDTH = 5
 NEWEST_FIRST = False
+_ONE = np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
-def wins_tie(arrival, other):
-    """Whether, of two jobs of equal rank, the one that came at `arrival` is served before the `other`."""
-    if NEWEST_FIRST:
-        return arrival > other
-    return arrival < other
+def goes_before(rank, arrival, other_rank, other_arrival):
+    """Whether a job is served before the other."""
+    if rank == other_rank:
+        return arrival > other_arrival if NEWEST_FIRST else arrival < other_arrival
+    return rank < other_rank
 
 
 @njit(cache=True, nogil=True)
-def push(heap_rank, heap_slot, jobs, waiting, rank, slot):
-    """Add a job to the heap of `waiting` jobs."""
-    i = waiting
-    while i > 0:
-        parent = (i - 1) >> 1
-        above = heap_rank[parent]
-        if above < rank:
+def move(heap, to, source):
+    for column in range(WIDTH):
+        heap[to, column] = heap[source, column]
+
+
+@njit(cache=True, nogil=True)
+def push(heap, waiting, rank, arrival):
+    """Add a job to the heap of `waiting` jobs; returns its row, of which the caller fills the other columns."""
+    i = np.uint64(waiting)
+    while i > np.uint64(0):
+        parent = (i - _ONE) >> _ONE
+        if not goes_before(rank, arrival, heap[parent, RANK], heap[parent, ARRIVAL]):
             break
-        if above == rank and not wins_tie(jobs[slot, ARRIVAL], jobs[heap_slot[parent], ARRIVAL]):
-            break
-        heap_rank[i] = above
-        heap_slot[i] = heap_slot[parent]
+        move(heap, i, parent)
         i = parent
-    heap_rank[i] = rank
-    heap_slot[i] = slot
+    heap[i, RANK] = rank
+    heap[i, ARRIVAL] = arrival
+    return i
 
 
 @njit(cache=True, nogil=True)
-def pop(heap_rank, heap_slot, jobs, waiting):
-    """Take the first of `waiting` jobs off the heap (its rank and slot were read before)."""
-    last = waiting - 1
-    rank = heap_rank[last]
-    slot = heap_slot[last]
-    i = 0
-    child = 1
+def pop(heap, waiting):
+    """Take the first of `waiting` jobs, heap[0], off the heap (it was read before)."""
+    last = np.uint64(waiting) - _ONE
+    rank, arrival = heap[last, RANK], heap[last, ARRIVAL]
+    i = np.uint64(0)
+    child = _ONE
     while child < last:
-        below = heap_rank[child]
-        if child + 1 < last:
-            other = heap_rank[child + 1]
-            if other < below or (
-                other == below
-                and wins_tie(jobs[heap_slot[child + 1], ARRIVAL], jobs[heap_slot[child], ARRIVAL])
-            ):
-                child += 1
-                below = other
-        if rank < below:
+        other = child + _ONE
+        if other < last and goes_before(
+            heap[other, RANK], heap[other, ARRIVAL], heap[child, RANK], heap[child, ARRIVAL]
+        ):
+            child = other
+        if not goes_before(heap[child, RANK], heap[child, ARRIVAL], rank, arrival):
             break
-        if rank == below and not wins_tie(jobs[heap_slot[child], ARRIVAL], jobs[slot, ARRIVAL]):
-            break
-        heap_rank[i] = below
-        heap_slot[i] = heap_slot[child]
+        move(heap, i, child)
         i = child
-        child = 2 * i + 1
-    heap_rank[i] = rank
-    heap_slot[i] = slot
+        child = (i << _ONE) + _ONE
+    move(heap, i, last)

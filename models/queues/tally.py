@@ -1,9 +1,9 @@
 """One pass over completed jobs: sums and a histogram whose bins are read off the bits of the numbers."""
 
-from __future__ import annotations
-
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 FRACTION_BITS = 8  # 256 bins an octave: a bin is at most 0.4% wide, and quantiles are interpolated within it
 _SHIFT = 52 - FRACTION_BITS
@@ -11,9 +11,25 @@ _LOWEST = (1023 - 40) << FRACTION_BITS  # 2**-40
 _BINS = 100 << FRACTION_BITS  # up to 2**60
 
 
+@intrinsic
+def _bits(typingctx, number):
+    """The 64 bits of a float, as an integer."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@njit(nogil=True)
+def bin_of(number):
+    """The bin of the histogram that a positive number falls into."""
+    return np.uint64(min(max((_bits(number) >> _SHIFT) - _LOWEST, 0), _BINS - 1))
+
+
 @njit(cache=True, nogil=True)
-def _add(done, bits, since, sums, histogram):
-    count, total, square, slowdown = sums[0], sums[1], sums[2], sums[3]
+def _add(done, since, sums, histogram):
+    count, total, square, slowdown = sums
     for i in range(len(done)):
         if done[i, 2] > since:
             response = done[i, 0]
@@ -21,8 +37,7 @@ def _add(done, bits, since, sums, histogram):
             total += response
             square += response * response
             slowdown += response / done[i, 1]
-            index = (bits[i, 0] >> _SHIFT) - _LOWEST
-            histogram[min(max(index, 0), _BINS - 1)] += 1
+            histogram[bin_of(response)] += 1
     sums[0], sums[1], sums[2], sums[3] = count, total, square, slowdown
 
 
@@ -35,7 +50,7 @@ class Tally:
 
     def add(self, done: np.ndarray, since: float) -> None:
         """Add the rows (response time, size, arrival) of `done` that arrived after `since`."""
-        _add(done, done.view(np.int64), since, self.sums, self.histogram)
+        _add(done, since, self.sums, self.histogram)
 
     def quantile(self, q: float) -> float:
         """The q-quantile of the response time, to within a bin's interpolation (about 0.1%)."""
