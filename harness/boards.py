@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openqueues import registry
+from openqueues.models.policies import INFORMATION
 from openqueues.statistics import score
 
 if TYPE_CHECKING:
     import pandas
     from openqueues.entry import Entry
 
-# From what sees least to what sees most.
-CLASSES = ("blind", "one bit", "predictions", "distributions", "oracle")
 
 
 def board(entry: Entry, frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -23,7 +22,7 @@ def board(entry: Entry, frame: pandas.DataFrame) -> pandas.DataFrame:
     """
     table = score(entry, frame)
     table.insert(0, "information", [registry.information(entry, policy) for policy in table["policy"]])
-    table["_class"] = [CLASSES.index(name) for name in table["information"]]
+    table["_class"] = [INFORMATION.index(name) for name in table["information"]]
     table = table.sort_values(["_class", "score", "policy"], ascending=[True, False, True], ignore_index=True)
     table.insert(1, "place", table.groupby("_class").cumcount() + 1)
     return table.drop(columns="_class")

@@ -165,6 +165,8 @@ def blindness(entry: Entry, policy: str) -> list[str]:
     from openqueues.models.policies.resolve import resolve
 
     chosen = registry.policy(entry, policy)
+    if chosen.shape == "decision":
+        return []  # the model hands decide its columns of SEES, job by job, and nothing else
     load = 0.8
     joint = joint_law("exponential", "exponential")
     rng = np.random.default_rng(derive_seed("blindness", chosen.name))

@@ -205,9 +205,11 @@ class Entry(Schema, kw_only=True):
 
     @property
     def all_policies(self) -> list[str]:
-        """Floor, ceiling, references, then the entry's own policy files; each once."""
-        named = [self.policies.floor, self.policies.ceiling, *self.policies.references, *self.own_policies]
-        return list(dict.fromkeys(name for name in named if name))
+        """Floor, ceiling, references, then the entry's own policy files that none of these names; each once."""
+        named = [self.policies.floor, self.policies.ceiling, *self.policies.references]
+        stems = {name.partition(":")[0] for name in named if name}
+        others = [stem for stem in self.own_policies if stem not in stems]
+        return list(dict.fromkeys(name for name in [*named, *others] if name))
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`; InputError with the nearest name when there is none."""

@@ -67,10 +67,10 @@ def run(chosen: argparse.Namespace) -> int:
 def _analysed(joint, load: float, name: str, simulated: bool) -> dict:
     """Mean response time by analysis; None for a policy that can only be simulated."""
     from openqueues.models.analysis import analysable, mean_response
-    from openqueues.models.policies import policy
+    from openqueues.models.policies import is_path, policy
 
     chosen = policy(name)
-    if name.endswith(".py") or chosen.name not in analysable():
+    if is_path(name) or chosen.name not in analysable():
         if not simulated:
             raise InputError(
                 f"there is no analysis of policy '{name}': add --simulate JOBS to have it simulated."

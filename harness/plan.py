@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from openqueues import registry
 from openqueues.entry import Entry, Experiment, file_name
+from openqueues.models import policies
 from openqueues.models.errors import InputError
 
 MODELS = "openqueues.models"
@@ -64,15 +65,16 @@ def cell(
 
 def label(entry: Entry, policy: str) -> str:
     """The name of a policy in results: its specification, or the stem of a file given by its path."""
-    if not registry.is_path(policy):
+    if not policies.is_path(policy):
         return policy
-    file = Path(policy).resolve()
+    path, parameters = policies.split_path(policy)
+    file = Path(path).resolve()
     taken = {*registry.builtin_policies(), *entry.own_policies}
     if file.stem in taken and file.parent != (entry.folder / "policies").resolve():
         raise InputError(
             f"{policy} has the name of another policy, '{file.stem}': give the file another name."
         )
-    return file.stem
+    return file.stem + parameters
 
 
 def _hash(entry: Entry, experiment: Experiment, policy: str, tier: str) -> str:

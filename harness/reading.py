@@ -298,15 +298,10 @@ def _known_policy(policy: str, entry: Entry, builtin: list[str], place: str) -> 
     the entry.
     """
     try:
-        name, given = parse_spec(policy, "policy")
-        if name in entry.own_policies:
-            if given:
-                raise InputError(
-                    f"policy '{policy}' is a file of the entry and takes no parameters: leave them out."
-                )
-        elif name in builtin:
+        name, _ = parse_spec(policy, "policy")
+        if name in builtin and name not in entry.own_policies:
             policies.policy(policy)
-        else:
+        elif name not in entry.own_policies:
             raise unknown("policy", name, [*builtin, *entry.own_policies])
     except InputError as error:
         raise InputError(f"{place}: {error}") from error

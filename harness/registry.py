@@ -110,14 +110,11 @@ def policy_file(entry: Entry, name: str) -> Path:
 
 
 def policy_argument(entry: Entry, name: str) -> str:
-    """What `simulate` is handed for a policy: a path for a file of its own, else the specification."""
-    own = is_path(name) or name.strip() in entry.own_policies
-    return str(policy_file(entry, name)) if own else name
-
-
-def is_path(name: str) -> bool:
-    """Whether a policy is given as a Python file rather than by name."""
-    return name.endswith(".py")
+    """What `simulate` is handed for a policy: a file of the entry by its path, else the specification."""
+    if policies.is_path(name):
+        return name
+    stem, colon, parameters = name.strip().partition(":")
+    return f"{policy_file(entry, name)}{colon}{parameters}" if stem in entry.own_policies else name
 
 
 def information(entry: Entry, name: str) -> str:

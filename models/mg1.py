@@ -24,7 +24,7 @@ def exact(point: Mapping[str, Any], policy: str) -> dict[str, tuple[float, float
     """Metrics known without simulation: {"mean_response": (value, error)}; None for a policy not analysed."""
     from openqueues.models.analysis import analysable, mean_response
 
-    if policy.endswith(".py") or policy.partition(":")[0] not in analysable():
+    if policy.partition(":")[0] not in analysable():
         return None
     result = mean_response(*_system(point), policy)
     return {"mean_response": (result.mean_response, result.error)}

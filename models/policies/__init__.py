@@ -3,9 +3,11 @@
     SEES        the columns that the policy may look at, among size, predicted, arrival, age
     SHAPE       "falling": the rank never rises while a job is served; "general": it may, and then turn(...)
                 gives the next age at which the rank changes direction or jumps; "sharing": no rank,
-                processor sharing
+                processor sharing; "decision": no rank but decide(...), whose columns and meaning belong to
+                the model that asks (where to send a job, whether to predict it, ...)
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
+    INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
     rank(...)   the lowest is served; its arguments are the columns of SEES and the parameters
 """
 
@@ -21,7 +23,9 @@ from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import check_keys, parse_spec
 
 COLUMNS = ("size", "predicted", "arrival", "age")
-SHAPES = ("falling", "general", "sharing")
+# The functions that a file of each shape must have.
+SHAPES = {"falling": ("rank",), "general": ("rank", "turn"), "sharing": (), "decision": ("decide",)}
+INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _FOLDER = Path(__file__).parent
 
 
@@ -36,13 +40,16 @@ class Policy:
     sees: tuple[str, ...]
     shape: str
     newest_first: bool
+    told: str
     arguments: tuple[str, ...]
     parameters: dict[str, Any]
     path: Path
 
     @property
     def information(self) -> str:
-        """The information class that boards compare within: blind, predictions or oracle."""
+        """The information class that boards compare within, one of INFORMATION."""
+        if self.told:
+            return self.told
         if "size" in self.sees:
             return "oracle"
         if "predicted" not in self.sees:
@@ -57,12 +64,23 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others))
 
 
+def is_path(spec: str) -> bool:
+    """Whether a policy is given as a Python file, as in `mine.py` or `mine.py:threshold=2`, not by name."""
+    return split_path(spec)[0].endswith(".py")
+
+
+def split_path(spec: str) -> tuple[str, str]:
+    """(path of a file, `:` and its parameters); a path may hold a colon itself."""
+    path, dot, rest = spec.strip().rpartition(".py")
+    return (path + dot, rest) if dot and (not rest or rest.startswith(":")) else (spec, "")
+
+
 def path_of(spec: str, folder: Path | None = None) -> Path:
     """The file of the policy that `spec` names: a path, one of `folder`'s files, or a built-in one."""
-    if spec.endswith(".py"):
-        path = Path(spec)
+    if is_path(spec):
+        path = Path(split_path(spec)[0])
         if not path.is_file():
-            raise InputError(f"policy file '{spec}' does not exist: give the path of a Python file.")
+            raise InputError(f"policy file '{path}' does not exist: give the path of a Python file.")
         return path
     name = spec.partition(":")[0].strip()
     if folder is not None and (folder / f"{name}.py").is_file():
@@ -80,7 +98,7 @@ def policy(spec: str, folder: Path | None = None) -> Policy:
     unknown name or parameter and for a file that breaks the contract.
     """
     path = path_of(spec, folder)
-    name, given = (path.stem, {}) if spec.endswith(".py") else parse_spec(spec, "policy")
+    name, given = parse_spec(path.stem + split_path(spec)[1] if is_path(spec) else spec, "policy")
     if name == "kbit" and given.get("preemptive") is False and path.parent == _FOLDER:
         path = _FOLDER / "kbit-nonpreemptive.py"
     read = _read(path)
@@ -99,11 +117,11 @@ def _read(path: Path) -> dict[str, Any]:
         place = f"policy file '{path}' is not valid Python at line {error.lineno}"
         raise InputError(f"{place}: {error.msg}.") from None
     where = f"policy file '{path.name}'"
-    constants: dict[str, Any] = {"PARAMETERS": {}, "TIES": "first"}
+    constants: dict[str, Any] = {"PARAMETERS": {}, "TIES": "first", "INFORMATION": ""}
     functions: dict[str, list[str]] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id in ("SEES", "SHAPE", "TIES", "PARAMETERS"):
+            if node.targets[0].id in ("SEES", "SHAPE", *constants):
                 constants[node.targets[0].id] = _literal(node, where)
         elif isinstance(node, ast.FunctionDef):
             functions[node.name] = [argument.arg for argument in node.args.args]
@@ -111,15 +129,15 @@ def _read(path: Path) -> dict[str, Any]:
     _check_constants(constants, where)
     shape, parameters = constants["SHAPE"], constants["PARAMETERS"]
     sees = tuple(constants["SEES"])
-    wanted = {"falling": ["rank"], "general": ["rank", "turn"], "sharing": []}[shape]
-    for name in wanted:
+    columns = "" if shape == "decision" else f" (columns: {', '.join(COLUMNS)})"
+    for name in SHAPES[shape]:
         if name not in functions:
             raise InputError(f"{where} has SHAPE = '{shape}' but no function {name}: write def {name}(...).")
         for argument in functions[name]:
             if argument not in sees and argument not in parameters:
                 raise InputError(
                     f"{where}: {name} takes '{argument}', which is neither in SEES nor in PARAMETERS: "
-                    f"declare it in one of them (columns: {', '.join(COLUMNS)})."
+                    f"declare it in one of them{columns}."
                 )
     if shape == "general" and functions["rank"] != functions["turn"]:
         raise InputError(f"{where}: turn takes other arguments than rank: give both the same ones.")
@@ -129,7 +147,8 @@ def _read(path: Path) -> dict[str, Any]:
         "sees": sees,
         "shape": shape,
         "newest_first": constants["TIES"] == "last",
-        "arguments": tuple(functions.get("rank", ())) if shape != "sharing" else (),
+        "told": constants["INFORMATION"],
+        "arguments": tuple(functions[SHAPES[shape][0]]) if SHAPES[shape] else (),
         "parameters": parameters,
         "path": path,
     }
@@ -163,9 +182,11 @@ def _check_constants(constants: dict[str, Any], where: str) -> None:
     sees = constants["SEES"]
     if not isinstance(sees, tuple | list) or not all(isinstance(column, str) for column in sees):
         raise InputError(f"{where}: SEES must be a tuple of column names, for example ('predicted',).")
-    for column in sees:
+    for column in sees if constants.get("SHAPE") != "decision" else ():
         if column not in COLUMNS:
             raise unknown(f"column in SEES of {where}", column, COLUMNS)
+    if constants["INFORMATION"] not in ("", *INFORMATION):
+        raise unknown(f"INFORMATION of {where}", str(constants["INFORMATION"]), INFORMATION)
     if constants.get("SHAPE") not in SHAPES:
         raise InputError(f"{where}: SHAPE must be one of {', '.join(map(repr, SHAPES))}.")
     if constants["TIES"] not in ("first", "last"):

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -20,9 +20,10 @@ from threading import Lock
 import llvmlite
 import numba
 import numpy
+from openqueues.models.errors import unknown
+from openqueues.models.policies import COLUMNS, SHAPES, Policy
 
 _HERE = Path(__file__).parent
-_COLUMNS = ("size", "predicted", "arrival", "age")
 HEAP_WIDTH = {"falling": 5, "general": 3, "sharing": 3}  # columns of a row of the heap
 _LOCK = Lock()
 
@@ -43,29 +44,55 @@ def cache_folder() -> Path:
     return folder
 
 
-def serve_for(
-    source: str, shape: str, arguments: tuple[str, ...], parameters: tuple[str, ...], newest_first: bool
-) -> Callable:
-    """The compiled `serve` of the kernel `shape` (falling, general or sharing) for the policy in `source`.
+def serve_for(policy: Policy) -> Callable:
+    """The compiled `serve` of the single-server kernel for a policy of the shape falling, general or sharing."""
+    return kernel([policy], [_HERE / f"{policy.shape}.py"], HEAP_WIDTH[policy.shape], policy.newest_first)
 
-    `arguments` are those of the policy's rank (and of its turn, if general) in their order; what is not a
-    column is read from the tuple theta at its place in `parameters`.
+
+def kernel(
+    policies: Sequence[Policy],
+    templates: Sequence[Path],
+    heap_width: int = 0,
+    newest_first: bool = False,
+    columns: Sequence[str] = COLUMNS,
+) -> Callable:
+    """The compiled `serve` of a module made of the policies' files, the heap and the templates, in this order.
+
+    Each function f of a policy's shape (rank, turn, decide) is there as f_of(*columns, theta): what is not a
+    column is read from the tuple theta at its place in the policy's parameters. Of several policies, the
+    functions of the k-th take theta[k]. A heap_width of 0 leaves the heap out. Raises InputError for a policy
+    that sees what is not among the columns.
     """
-    passed = ", ".join(
-        name if name in _COLUMNS else f"theta[{parameters.index(name)}]" for name in arguments
-    )
-    bound = ["from numba import njit as _njit"]
-    for name in {"falling": ("rank",), "general": ("rank", "turn"), "sharing": ()}[shape]:
-        bound += [
+    texts = []
+    for place, policy in enumerate(policies):
+        texts.append(policy.source)
+        theta = "theta" if len(policies) == 1 else f"theta[{place}]"
+        texts.append("\n".join(_bound(policy, theta, columns)))
+    if heap_width:
+        heap = (_HERE / "heap.py").read_text().replace("WIDTH = 5", f"WIDTH = {heap_width}")
+        texts.append(heap.replace("NEWEST_FIRST = False", f"NEWEST_FIRST = {newest_first}"))
+    return _load("\n\n\n".join([*texts, *(template.read_text() for template in templates)]))
+
+
+def _bound(policy: Policy, theta: str, columns: Sequence[str]) -> list[str]:
+    parameters = tuple(policy.parameters)
+    passed = []
+    for name in policy.arguments:
+        if name in parameters:
+            passed.append(f"{theta}[{parameters.index(name)}]")
+        elif name in columns:
+            passed.append(name)
+        else:
+            raise unknown(f"column in SEES of policy '{policy.name}'", name, columns)
+    lines = ["from numba import njit as _njit"]
+    for name in SHAPES[policy.shape]:
+        lines += [
             f"_{name} = _njit({name})",
             "@_njit",
-            f"def {name}_of(size, predicted, arrival, age, theta):",
-            f"    return float(_{name}({passed}))",
+            f"def {name}_of({', '.join(columns)}, theta):",
+            f"    return float(_{name}({', '.join(passed)}))",
         ]
-    heap = (_HERE / "heap.py").read_text().replace("WIDTH = 5", f"WIDTH = {HEAP_WIDTH[shape]}")
-    if newest_first:
-        heap = heap.replace("NEWEST_FIRST = False", "NEWEST_FIRST = True")
-    return _load("\n\n\n".join([source, "\n".join(bound), heap, (_HERE / f"{shape}.py").read_text()]))
+    return lines
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.policies import COLUMNS, Policy
+from openqueues.models.policies import COLUMNS, SHAPES, Policy
 from openqueues.models.queues.compiled import HEAP_WIDTH, serve_for
 
 
@@ -19,6 +19,8 @@ class Server:
     """
 
     def __init__(self, policy: Policy, theta: tuple[Any, ...] = ()) -> None:
+        if policy.shape == "decision":
+            raise InputError(f"policy '{policy.name}' has no rank: it cannot serve jobs at a single server.")
         self.policy = policy
         self.theta = theta or (0.0,)
         self.clock = np.zeros(11)
@@ -83,9 +85,7 @@ class Server:
         policy = self.policy
         if policy.shape != "sharing":
             check_rank(policy, self.theta)
-        compiled = serve_for(
-            policy.source, policy.shape, policy.arguments, tuple(policy.parameters), policy.newest_first
-        )
+        compiled = serve_for(policy)
 
         def run(*arguments):
             from numba.core.errors import NumbaError
@@ -117,7 +117,7 @@ def check_rank(policy: Policy, theta: tuple[Any, ...]) -> None:
     values = dict(zip(policy.parameters, theta, strict=False))
     for age in (0.0, 0.5):
         values.update(dict(zip(COLUMNS, (1.0, 1.25, 2.0, age), strict=True)))
-        for function in ("rank", "turn") if policy.shape == "general" else ("rank",):
+        for function in SHAPES[policy.shape]:
             arguments = [values[name] for name in policy.arguments]
             try:
                 result = scope[function](*arguments)
