@@ -198,5 +198,5 @@ def _peer(python: str, peer: str, policy: str, load: float, jobs: int, seed: int
     arguments = [python, PEERS, peer, policy, load, jobs, seed]
     output = subprocess.run([*map(str, arguments)], check=True, capture_output=True, text=True)
     result = json.loads(output.stdout.strip().splitlines()[-1])
-    check(peer, policy, load, result["mean"], jobs, result["standard_error"])
+    check(peer, policy, load, result["mean"], jobs)
     return result["jobs"] / result["cpu"]

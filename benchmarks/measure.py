@@ -71,13 +71,10 @@ def deviation(policy: str, load: float) -> float:
     return statistics.stdev(means) * math.sqrt(jobs)
 
 
-def check(
-    who: str, policy: str, load: float, mean: float, jobs: int, standard_error: float | None = None
-) -> float:
+def check(who: str, policy: str, load: float, mean: float, jobs: int) -> float:
     """Hold `mean` against the exact value; returns its distance in standard errors, or raises WrongResult."""
     value = mean_response(policy, load)
-    scale = standard_error if standard_error is not None else deviation(policy, load) / math.sqrt(jobs)
-    off = abs(mean - value) / scale
+    off = abs(mean - value) / (deviation(policy, load) / math.sqrt(jobs))
     if not off <= DEVIATIONS:
         raise WrongResult(
             f"{who} {policy} at load {load}: E[T] = {mean:.5g} is {off:.1f} standard errors off {value:.5g}"

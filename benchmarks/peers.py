@@ -21,13 +21,10 @@ import time
 WARMUP = 0.1
 
 
-def batch_means(responses, batches=20):
-    """Mean of `responses` in order of time after the warm-up, and the standard error of it by batch means."""
-    responses = responses[int(len(responses) * WARMUP / (1 + WARMUP)) :]
-    size = len(responses) // batches
-    means = [sum(responses[k * size : (k + 1) * size]) / size for k in range(batches)]
-    mean = sum(means) / batches
-    return mean, math.sqrt(sum((m - mean) ** 2 for m in means) / (batches - 1) / batches)
+def mean_after_warmup(responses):
+    """Mean of `responses`, which are in order of time, without those of the warm-up."""
+    counted = responses[int(len(responses) * WARMUP / (1 + WARMUP)) :]
+    return sum(counted) / len(counted)
 
 
 def run_simpy(policy, load, jobs, seed):
@@ -121,53 +118,33 @@ def run_most_queue(policy, load, jobs, seed):
         queue.set_predictor(Exponential())
     queue.set_sources(load, "M")
     queue.set_servers(1.0, "M")
-    # The simulator keeps moments only, so batches are read off the running mean of its own completions.
-    responses_of_batches = []
     start = time.process_time()
-    batch = jobs // 20
-    sums, served = [0.0], [0]
-    while served[-1] < jobs:
-        while queue.served < served[-1] + batch:
-            queue.run_one_step()
-        served.append(queue.served)
-        sums.append(queue.v[0] * queue.served)
+    while queue.served < WARMUP * jobs:
+        queue.run_one_step()
+    early = queue.v[0] * queue.served, queue.served  # the simulator keeps moments only
+    while queue.served < jobs:
+        queue.run_one_step()
     seconds = time.process_time() - start
-    for k in range(2, len(sums)):
-        responses_of_batches += [(sums[k] - sums[k - 1]) / (served[k] - served[k - 1])]
-    mean = sum(responses_of_batches) / len(responses_of_batches)
-    error = math.sqrt(
-        sum((m - mean) ** 2 for m in responses_of_batches)
-        / (len(responses_of_batches) - 1)
-        / len(responses_of_batches)
-    )
-    return seconds, (mean, error)
+    return seconds, (queue.v[0] * queue.served - early[0]) / (queue.served - early[1])
 
 
 def run_line(policy, load, jobs, seed):
-    """FCFS and SRPT by LINE's native discrete-event simulator (LDES); it has no predictions.
-
-    It reports one mean, so the standard error comes from ten runs of a tenth of the jobs each."""
+    """FCFS and SRPT by LINE's native discrete-event simulator (LDES); it has no predictions."""
     from line_solver import Exp, Network, OpenClass, Queue, SchedStrategy, Sink, SolverLDES, Source
 
-    runs = 10
-    means, seconds = [], 0.0
-    for k in range(runs):
-        model = Network("M/M/1")
-        source = Source(model, "source")
-        queue = Queue(model, "queue", getattr(SchedStrategy, policy.upper()))
-        sink = Sink(model, "sink")
-        job = OpenClass(model, "job")
-        source.setArrival(job, Exp(load))
-        queue.setService(job, Exp(1.0))
-        model.link(Network.serialRouting(source, queue, sink))
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        solver = SolverLDES(model, samples=jobs // runs, seed=seed + k, verbose=False)
-        table = solver.getAvgTable()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        means.append(float(table["RespT"].iloc[-1]))
-    mean = sum(means) / runs
-    return seconds, (mean, math.sqrt(sum((m - mean) ** 2 for m in means) / (runs - 1) / runs))
+    model = Network("M/M/1")
+    source = Source(model, "source")
+    queue = Queue(model, "queue", getattr(SchedStrategy, policy.upper()))
+    sink = Sink(model, "sink")
+    job = OpenClass(model, "job")
+    source.setArrival(job, Exp(load))
+    queue.setService(job, Exp(1.0))
+    model.link(Network.serialRouting(source, queue, sink))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    table = SolverLDES(model, samples=jobs, seed=seed, verbose=False).getAvgTable()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, float(table["RespT"].iloc[-1])
 
 
 PEERS = {
@@ -184,8 +161,8 @@ def main():
     if policy not in policies:
         sys.exit(f"{peer} cannot do {policy} exactly")
     seconds, result = run(policy, float(load), int(jobs), int(seed))
-    mean, error = batch_means(result) if isinstance(result, list) else result
-    line = {"cpu": seconds, "jobs": int(jobs), "mean": mean, "standard_error": error}
+    mean = mean_after_warmup(result) if isinstance(result, list) else result
+    line = {"cpu": seconds, "jobs": int(jobs), "mean": mean}
     sys.stdout.write("\n" + json.dumps(line) + "\n")
 
 

@@ -144,11 +144,13 @@ def problem(entry: Entry) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[name]
+        wrong = f"{entry.slug}/{Path(error.filename or file).name}"
+        raise InputError(f"{wrong} is not valid Python at line {error.lineno}: {error.msg}.") from error
     except Exception as error:
         del sys.modules[name]
-        line = getattr(error, "lineno", None)
-        at = f", line {line}" if line else ""
-        raise InputError(f"{where}{at} cannot be imported: {type(error).__name__}: {error}.") from error
+        raise InputError(f"{where} cannot be imported: {type(error).__name__}: {error}.") from error
     if not callable(getattr(module, "simulate", None)):
         raise InputError(f"{where} has no function simulate: write simulate(point, policy, seed, jobs).")
     return module

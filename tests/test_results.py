@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -187,3 +188,15 @@ def test_own_files_may_be_imported_and_results_do_not_depend_on_where_the_entry_
     assert make(tmp_path / "b", policies=("mine",)) == first
     hashes = [json.loads(path.read_text())["hash"] for path in tmp_path.glob("[ab]/**/mine.json")]
     assert len(hashes) == 2 and len(set(hashes)) == 1
+
+
+def test_imports_read_off_the_text_are_those_that_python_parses():
+    for file in registry.package_folder("openqueues.models").rglob("*.py"):
+        parsed = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                parsed.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                parsed.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+        found = plan._imports(file, "openqueues.models")
+        assert found == {name for name in parsed if name.startswith("openqueues")}, file

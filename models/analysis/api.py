@@ -146,6 +146,8 @@ def read(policy: str):
 
 def _with_thresholds(joint, load, entry, parameters):
     """The parameters with thresholds made numbers, so that every resolution analyses the same policy."""
+    if entry.settle:
+        return entry.settle(Queue(joint.sizes, load, ranking(joint, entry.by, 1)), parameters)
     for key in ("threshold", "thresholds"):
         if key in parameters:
             queue = Queue(joint.sizes, load, ranking(joint, entry.by, 1))

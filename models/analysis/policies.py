@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from openqueues.models.analysis import costs_policies
 from openqueues.models.analysis.bits import k_bits, one_bit
 from openqueues.models.analysis.queue import Queue, Response
 
@@ -18,6 +19,8 @@ class Analysable:
     respond: Callable[..., Response]
     by: str = "size"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    settle: Callable[[Queue, dict[str, Any]], dict[str, Any]] | None = None
+    """Makes numbers of the parameters given as `optimal`."""
 
 
 def fcfs(queue: Queue) -> Response:
@@ -110,4 +113,16 @@ POLICIES = {
     "onebit": Analysable(one_bit, "predicted", {"threshold": "optimal", "preemptive": True}),
     "onebit-true": Analysable(one_bit, "size", {"threshold": "optimal", "preemptive": True}),
     "kbit": Analysable(k_bits, "predicted", {"bits": 2, "thresholds": "optimal", "preemptive": True}),
+    "skippredict": Analysable(
+        costs_policies.skippredict,
+        "predicted",
+        {"threshold": "optimal", "cost1": 0.0, "cost2": 0.0, "model": "external", "window": 0.5},
+        costs_policies.settle,
+    ),
+    "delaypredict": Analysable(
+        costs_policies.delaypredict,
+        "predicted",
+        {"limit": "optimal", "cost": 0.0, "model": "external", "window": 0.5},
+        costs_policies.settle,
+    ),
 }

@@ -24,6 +24,8 @@ def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
         values["thresholds"] = _thresholds(
             joint, load, values["bits"], bool(values["preemptive"]), values["thresholds"]
         )
+    if policy.name in ("skippredict", "delaypredict"):
+        values = _costs(joint, load, values)
     return tuple(_number(policy, name, value) for name, value in values.items())
 
 
@@ -40,6 +42,17 @@ def _thresholds(joint: Any, load: float, bits: int, preemptive: bool, given: flo
     from openqueues.models.analysis import bucket_thresholds
 
     return bucket_thresholds(joint, load, bits, preemptive, given)
+
+
+def _costs(joint: Any, load: float, values: dict[str, Any]) -> dict[str, Any]:
+    from openqueues.models.analysis import api, costs, costs_policies
+
+    prices = {key: value for key, value in values.items() if key.startswith("cost")}
+    costs.checked_costs(values["model"], values["window"], **prices)
+    if "optimal" in values.values():
+        queue = api.Queue(joint.sizes, api.checked_load(load), api.ranking(joint, "predicted", 1))
+        values = costs_policies.settle(queue, values)
+    return {**values, "model": costs.MODELS.index(values["model"])}
 
 
 def _number(policy: Policy, name: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ name changes whenever any of them, or a version, does: what is cached under it c
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -20,12 +21,28 @@ from threading import Lock
 import llvmlite
 import numba
 import numpy
+from numba.np import linalg
 from openqueues.models.errors import unknown
 from openqueues.models.policies import COLUMNS, SHAPES, Policy
 
 _HERE = Path(__file__).parent
 HEAP_WIDTH = {"falling": 5, "general": 3, "sharing": 3}  # columns of a row of the heap
 _LOCK = Lock()
+
+
+def _load_numba() -> None:
+    """Load what numba compiles with, but for scipy.linalg: numba asks for it at once, which takes 0.3 s.
+
+    It asks again where a kernel uses linear algebra.
+    """
+    ask, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ask
+
+
+_load_numba()
 
 
 def cache_folder() -> Path:

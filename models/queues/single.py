@@ -13,6 +13,7 @@ from openqueues.models.policies import Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import serve_fcfs
+from openqueues.models.queues.predicting import Predicting
 from openqueues.models.queues.server import Server
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
@@ -65,9 +66,11 @@ def _ranked(joint, load, policy, seed, warm, jobs, tally) -> tuple[float, ...]:
 
     Times and areas are from the end of the warm-up to the last arrival, which ends the time to be done in.
     """
-    server = Server(policy, resolve(policy, joint, load))
+    theta = resolve(policy, joint, load)
+    decides = policy.name in ("skippredict", "delaypredict")
+    server = Predicting(policy, theta, joint, load, seed) if decides else Server(policy, theta)
     started, areas, square = 0.0, (0.0, 0.0), 0.0
-    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, warm, jobs, "predicted" in policy.sees):
+    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, warm, jobs, decides or "predicted" in policy.sees):
         done = server.serve(gaps, sizes, predictions)
         square += float(np.square(sizes).sum())  # a dot product would start the threads of a BLAS
         if counted:
