@@ -15,7 +15,7 @@ SIZES = {
     "weibull:shape=inf": ["shape=inf"],
     "weibull:shape=true": ["shape=true"],
     "weibull:shape=half": ["shape=half"],
-    "weibull:shap=0.5": ["needs the parameter 'shape'"],
+    "weibull:shap=0.5": ["'shap'", "did you mean 'shape'?"],
     "weibull:shape=0.5,men=2": ["parameter of size law 'weibull'", "did you mean 'mean'"],
     "weibull:shape=0.5,shape=1": ["'shape' twice"],
     "exponential:mean=0": ["size law 'exponential'", "mean=0", "above 0"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from openqueues.models.analysis.grid import ORDERS, Grid, halved, panel_edges, spread
@@ -122,10 +123,16 @@ class SizesWithDensity(Ranking):
 
 def size_edges(law: SizeLaw, level: int, widest: float = 1.0) -> Array:
     """Panels for a law of sizes with a density; its support and the kinks of its density are edges."""
-    edges = panel_edges(*spread(law.pdf, law.cdf, law.support), (*law.support, *law.breakpoints), widest)
+    edges = _panels(law, widest)
     for _ in range(level - 1):
         edges = halved(edges)
     return edges
+
+
+@lru_cache(maxsize=64)
+def _panels(law: SizeLaw, widest: float) -> Array:
+    """Found once for all levels: looking for where the law has its mass takes most of a number's time."""
+    return panel_edges(*spread(law.pdf, law.cdf, law.support), (*law.support, *law.breakpoints), widest)
 
 
 class Discrete(Ranking):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
-from openqueues.models.errors import InputError
+from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import check_keys, parse_spec
 
 
@@ -31,7 +32,7 @@ class Parameters:
         """A finite number for which `valid` holds; `right` says in words which numbers those are."""
         if not self.has(name):
             if default is None:
-                raise InputError(f"{self.where} needs the parameter '{name}': give {name}=NUMBER, {right}.")
+                raise self._missing(name, f"NUMBER, {right}")
             return float(default)
         value = self._left.pop(name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -63,7 +64,7 @@ class Parameters:
     def text(self, name: str, default: str | None = None, *, right: str = "a text") -> str:
         if not self.has(name):
             if default is None:
-                raise InputError(f"{self.where} needs the parameter '{name}': give {name}={right}.")
+                raise self._missing(name, right)
             return default
         return _shown(self._left.pop(name))
 
@@ -73,6 +74,12 @@ class Parameters:
         for name in taken:
             del self._left[name]
         return taken
+
+    def _missing(self, name: str, right: str) -> InputError:
+        """What to say of a parameter that must be there: first of all that it was misspelt, if it was."""
+        for near in get_close_matches(name, self._left, n=1):
+            return unknown(f"parameter of {self.where}", near, [name])
+        return InputError(f"{self.where} needs the parameter '{name}': give {name}={right}.")
 
     def done(self) -> None:
         check_keys(self._left, self._known, self.where)

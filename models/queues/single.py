@@ -70,7 +70,8 @@ def _ranked(joint, load, policy, seed, warm, jobs, tally) -> tuple[float, ...]:
     decides = policy.name in ("skippredict", "delaypredict")
     server = Predicting(policy, theta, joint, load, seed) if decides else Server(policy, theta)
     started, areas, square = 0.0, (0.0, 0.0), 0.0
-    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, warm, jobs, decides or "predicted" in policy.sees):
+    sees = decides or "predicted" in policy.sees
+    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, warm, jobs, sees):
         done = server.serve(gaps, sizes, predictions)
         square += float(np.square(sizes).sum())  # a dot product would start the threads of a BLAS
         if counted:
@@ -114,22 +115,26 @@ def _first_come(joint, load, seed, warm, jobs, tally) -> tuple[float, ...]:
     words, scale = words_of(source.gaps), joint.sizes.mean / load
     state = np.zeros(5)
     started = state.copy()
-    room = np.empty((2, 4 * CHUNK))
-    sizes, older = room[0, :0], []  # the last chunk's, and the earlier ones of which a job is still there
+    room = np.empty(2 * CHUNK)
+    recent, older = room[:0], []  # sizes of the last chunk's jobs, and of earlier ones, that may still be there
     for counted, length in ((False, warm), (True, jobs)):
         into = tally if counted else Tally()
-        for first in range(0, length, room.shape[1]):
-            before, room = sizes, room[::-1]
-            sizes = room[0, : length - first]
+        for first in range(0, length, len(room)):
+            sizes = room[: length - first]
             joint.sizes.fill(source.sizes, sizes)
             serve(words, scale, sizes, state, into.sums, into.histogram)
-            within = state[1] <= sizes[-CHUNK // 64 :].sum() or state[1] <= sizes.sum()
-            older = [] if within else [*older, before.copy()]
+            before, recent = recent, sizes[-256:]
+            if recent.sum() < state[1]:
+                recent = sizes
+                older = [*older, before] if recent.sum() < state[1] else []
+            else:
+                older = []
+            recent = recent.copy()
         if not counted:
             started = state.copy()
     elapsed, _, number, work, _ = state - started
     left, square = state[1], state[4]
     # A job is still there when those that came after it are less than the work left.
-    after = np.cumsum(np.concatenate([*older, sizes])[:0:-1])
+    after = np.cumsum(np.concatenate([*older, recent])[:0:-1])
     unfinished = 1 + int(np.searchsorted(after, left))
     return elapsed, number, work, left, square, jobs - min(unfinished, jobs)
