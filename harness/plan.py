@@ -103,7 +103,7 @@ def sources(entry: Entry, policy: str) -> dict[str, str]:
 
 def forget() -> None:
     """Read all sources again: for a process that goes on while files change."""
-    for cached in (_model_sources, _closure, _module_file, _data, _read_as_text, _imports, _text, _digest):
+    for cached in (_model_sources, _closure, _module_file, _data, _named_modules, _imports, _text, _digest):
         cached.cache_clear()
 
 
@@ -190,8 +190,8 @@ def _closure(module: str) -> frozenset[Path]:
         found.add(file)
         if file.name == "__init__.py":
             found.update(_data(file.parent))
-        if "read_text" in _text(file) and "__file__" in _text(file):
-            found.update(_read_as_text(file.parent))
+        if "__file__" in _text(file):
+            found.update(_named_modules(file))
         parent = name.rpartition(".")[0]
         waiting += [parent, *_imports(file, name if file.name == "__init__.py" else parent)]
     return frozenset(found)
@@ -210,12 +210,14 @@ def _data(package: Path) -> tuple[Path, ...]:
 
 
 @functools.cache
-def _read_as_text(package: Path) -> tuple[Path, ...]:
-    """Modules beside one that reads files of its own folder as text, as the maker of kernels does.
+def _named_modules(file: Path) -> tuple[Path, ...]:
+    """Modules beside this one whose names stand in it as texts: the templates that a maker of kernels reads.
 
     Policy files are left out: a cell depends on its own policy only, and that one is counted by itself.
     """
-    return tuple(file for file in package.glob("*.py") if "\nSEES" not in _text(file))
+    stems = dict.fromkeys(re.findall(r"""["'](\w+)(?:\.py)?["']""", _text(file)))
+    beside = [file.with_name(f"{stem}.py") for stem in stems]
+    return tuple(path for path in beside if path.is_file() and "\nSEES" not in _text(path))
 
 
 # An import statement; one that merely stands in a docstring adds a file that is not needed, which does no harm.

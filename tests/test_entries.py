@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
-from openqueues import plan, registry
+from openqueues import plan, registry, runner
 from openqueues.check import check
 from openqueues.entry import TIERS, Entry
+from openqueues.models.queues import compiled
 
 SLUGS = registry.slugs()
 
@@ -13,6 +17,28 @@ SLUGS = registry.slugs()
 @pytest.fixture(scope="module", params=SLUGS)
 def entry(request) -> Entry:
     return registry.entry(request.param)
+
+
+@pytest.fixture(scope="session")
+def openings() -> set[Path]:
+    """Source files that this process opens from now on; Python's own reading of modules is by compiled files."""
+    found: set[Path] = set()
+    sys.addaudithook(
+        lambda event, given: (
+            found.add(Path(given[0]))
+            if event == "open" and isinstance(given[0], str | Path) and str(given[0]).endswith(".py")
+            else None
+        )
+    )
+    return found
+
+
+@pytest.fixture
+def opened(openings) -> set[Path]:
+    # What an earlier test has compiled is not read again.
+    compiled._load.cache_clear()
+    compiled.serve_fcfs.cache_clear()
+    return openings
 
 
 def test_there_are_entries():
@@ -55,6 +81,21 @@ def test_cells_have_distinct_files_and_stable_hashes(entry):
         cells = plan.cells_of(entry, tier)
         assert cells and len({cell.path for cell in cells}) == len(cells)
         assert cells == plan.cells_of(registry.entry(entry.slug), tier)
+
+
+def test_what_a_replication_reads_is_what_its_cell_depends_on(entry, opened):
+    problem = registry.problem(entry)
+    for experiment in entry.experiments:
+        point = experiment.points("smoke")[0]
+        for policy in entry.policies_of(experiment):
+            opened.clear()
+            argument = registry.policy_argument(entry, policy)
+            runner.simulate(entry, problem, point, argument, seed=1, jobs=200)
+            models = registry.package_folder("openqueues.models")
+            read = {file.relative_to(models).as_posix() for file in opened if file.is_relative_to(models)}
+            known = plan.sources(entry, policy)
+            missing = {name for name in read if name not in known and f"policy/{Path(name).name}" not in known}
+            assert not missing, f"{policy} in {experiment.name}: a change to {missing} would go unnoticed"
 
 
 def test_a_policy_that_knows_all_is_only_a_reference_point(entry):
