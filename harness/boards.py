@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from openqueues.entry import Entry
 
 
-
 def board(entry: Entry, frame: pandas.DataFrame) -> pandas.DataFrame:
     """All policies of the headline by class of information and place in it.
 

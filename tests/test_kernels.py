@@ -147,6 +147,19 @@ RISING = {
 }
 
 
+def test_ranks_that_rise_to_a_waiting_jobs_and_stay_there_leave_the_tie_to_arrival():
+    # Predictions of three values: a bounced job rises to the rank of the waiting ones of its own class.
+    gaps, sizes, predictions = trace(8, load=0.8, jobs=150)
+    predictions = np.array([0.1, 0.49467490757109506, 1.2269108706225298])[
+        np.searchsorted([0.3, 0.8], predictions)
+    ]
+    fast = kernel_response("bounce", (), gaps, sizes, predictions)
+    arrivals = np.cumsum(gaps).tolist()
+    rank = RISING["bounce"][1]
+    slow = slow_queue.by_quantum(rank, arrivals, sizes.tolist(), predictions.tolist(), 1e-3)
+    assert np.abs(np.array(slow) - fast).max() < 0.05
+
+
 @pytest.mark.parametrize("name", RISING)
 def test_general_ranks_approach_the_twin_that_serves_by_small_quanta(name, tmp_path):
     source, rank = RISING[name]

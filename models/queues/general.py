@@ -35,7 +35,9 @@ def begin_piece(jobs, slot, theta):
     rank = rank_at(jobs, slot, age, theta)
     turn = turn_of(size, jobs[slot, PREDICTED], jobs[slot, ARRIVAL], age, theta)
     end = min(size, turn if turn > age else math.inf)
-    length = (end - age) * (1.0 - 1e-12)  # the limit from the left: the rank may jump at `end`
+    # The limit from the left, since the rank may jump at `end`; a hair below it, so that a rank that comes up to
+    # that of a waiting job and stays there does not pass it by rounding: the tie goes by arrival.
+    length = (end - age) * (1.0 - 1e-12)
     top = rank_at(jobs, slot, age + length, theta)
     rise = top - rank
     pace = 0.0
@@ -45,8 +47,6 @@ def begin_piece(jobs, slot, theta):
         for part in (0.3819660112501051, 0.7243604219043741):
             if abs(rank_at(jobs, slot, age + part * length, theta) - (rank + part * rise)) > scale:
                 pace = math.nan
-        if pace == pace:
-            top = rank + (end - age) / pace
     jobs[slot, RANK] = rank
     jobs[slot, END] = end
     jobs[slot, TOP] = top
