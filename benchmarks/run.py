@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dispatching
 import kernels
 import startup
 from measure import provenance, table
@@ -23,6 +24,7 @@ TABLES: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "peers": kernels.peers,
     "plugin": kernels.plugin,
     "threads": kernels.threads,
+    "dispatching": dispatching.dispatching,
     "analysis": startup.analysis,
     "start": startup.start,
     "compiling": startup.compiling,

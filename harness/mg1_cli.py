@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from openqueues.models.errors import InputError
 
 DIGITS = 13
+SIMULATED = ("p50", "p90", "p99", "p999")  # the quantiles that a simulation gives
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="policy, like sprpt or onebit:threshold=optimal, or a policy file; may be repeated",
     )
+    parser.add_argument(
+        "--quantiles",
+        metavar="Q,Q",
+        help="quantiles of the response time, too, like 0.5,0.99,0.999; by simulation only 0.5, 0.9, 0.99, 0.999",
+    )
     parser.add_argument("--simulate", metavar="JOBS", help="simulate so many jobs per replication, too")
     parser.add_argument("--replications", metavar="R", default="10", help="replications (default: 10)")
     parser.add_argument("--seed", metavar="S", default="1", help="seed of the simulation (default: 1)")
@@ -49,6 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
     loads = [_load(text) for text in chosen.load]
     jobs = None if chosen.simulate is None else _whole(chosen.simulate, "--simulate", 1)
     replications, seed = _whole(chosen.replications, "--replications", 2), _whole(chosen.seed, "--seed", 0)
+    levels = _levels(chosen.quantiles)
     from openqueues.models.laws import joint_law
 
     joint = joint_law(chosen.sizes, chosen.predictions)
@@ -56,10 +63,15 @@ def run(chosen: argparse.Namespace) -> int:
     for name in chosen.policy:
         for load in loads:
             row = {"policy": name, "load": load, **_analysed(joint, load, name, jobs is not None)}
+            if levels:
+                row["quantiles"] = _tails(joint, load, name, levels, jobs is not None)
             rows.append(row)
     if jobs is not None:
         for row in rows:
-            row.update(_simulated(joint, row["load"], row["policy"], jobs, replications, seed))
+            means, tails = _simulated(joint, row["load"], row["policy"], jobs, replications, seed)
+            row.update(means)
+            for level, quantile in row.get("quantiles", {}).items():
+                quantile.update(tails.get(level, {"simulated": None, "halfwidth": None}))
     print(json.dumps([_rounded(row) for row in rows], indent=1) if chosen.json else _table(rows))
     return 0
 
@@ -72,16 +84,30 @@ def _analysed(joint, load: float, name: str, simulated: bool) -> dict:
     chosen = policy(name)
     if is_path(name) or chosen.name not in analysable():
         if not simulated:
-            raise InputError(
-                f"there is no analysis of policy '{name}': add --simulate JOBS to have it simulated."
-            )
+            raise InputError(f"there is no analysis of policy '{name}': add --simulate JOBS to have it simulated.")
         return {"mean_response": None, "error": None}
     result = mean_response(joint, load, name)
     return {"mean_response": result.mean_response, "error": result.error}
 
 
-def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed: int) -> dict:
-    """Mean over replications with its 95% half-width; None when a replication is unstable."""
+def _tails(joint, load: float, name: str, levels: dict[str, float], simulated: bool) -> dict[str, dict]:
+    """Quantiles by analysis; None for a policy whose quantiles can only be simulated."""
+    from openqueues.models.analysis import TAILED, quantiles
+    from openqueues.models.policies import is_path, policy
+
+    if is_path(name) or policy(name).name not in TAILED:
+        if not simulated:
+            raise InputError(
+                f"quantiles of policy '{name}' are not analysed, but those of {', '.join(TAILED)} are: use one of"
+                " these, or add --simulate JOBS."
+            )
+        return {key: {"value": None, "error": None} for key in levels}
+    known = quantiles(joint, load, name, list(levels.values()))
+    return {key: dict(zip(("value", "error"), known[level], strict=True)) for key, level in levels.items()}
+
+
+def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed: int) -> tuple[dict, dict]:
+    """Mean, and quantiles by name, over replications with 95% half-widths; None when one is unstable."""
     from openqueues.models.queues import simulate
     from openqueues.models.streams import derive_seed
     from openqueues.statistics import mean_and_halfwidth
@@ -95,22 +121,32 @@ def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed
             f"openqueues: {name} at load {load:g} is unstable or {jobs} jobs are too few to tell.",
             file=sys.stderr,
         )
-        return {"simulated_mean": None, "simulated_halfwidth": None}
+        return {"simulated_mean": None, "simulated_halfwidth": None}, {}
     mean, width = mean_and_halfwidth([values["mean_response"] for values in runs])
-    return {"simulated_mean": mean, "simulated_halfwidth": width}
+    tails = {}
+    for key in SIMULATED:
+        value, halfwidth = mean_and_halfwidth([values[key] for values in runs])
+        tails[key] = {"simulated": value, "halfwidth": halfwidth}
+    return {"simulated_mean": mean, "simulated_halfwidth": width}, tails
 
 
 def _rounded(row: dict) -> dict:
-    return {
-        k: float(f"{v:.{DIGITS}g}") if isinstance(v, float) and k != "load" else v for k, v in row.items()
-    }
+    def rounded(key, value):
+        if isinstance(value, dict):
+            return _rounded(value)
+        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and key != "load" else value
+
+    return {key: rounded(key, value) for key, value in row.items()}
 
 
 def _table(rows: list[dict]) -> str:
     from openqueues.listing import columns
 
     simulated = "simulated_mean" in rows[0]
-    table = [["policy", "load", "mean response", "error", *(["simulated", "95% +-"] if simulated else [])]]
+    title = ["policy", "load"]
+    for name in ("mean response", *rows[0].get("quantiles", {})):
+        title += [name, "error", *(["simulated", "95% +-"] if simulated else [])]
+    table = [title]
     for row in rows:
         line = [
             row["policy"],
@@ -121,6 +157,11 @@ def _table(rows: list[dict]) -> str:
         if simulated:
             width = row["simulated_halfwidth"]
             line += [_number(row["simulated_mean"], width), _error(width)]
+        for quantile in row.get("quantiles", {}).values():
+            line += [_number(quantile["value"], quantile["error"]), _error(quantile["error"])]
+            if simulated:
+                width = quantile["halfwidth"]
+                line += [_number(quantile["simulated"], width), _error(width)]
         table.append(line)
     return columns(table, right=range(1, len(table[0])))
 
@@ -131,14 +172,30 @@ def _number(value: float | None, error: float | None) -> str:
         return "-"
     digits = 10
     if error and math.isfinite(error):
-        digits = (
-            min(digits, max(2, math.floor(math.log10(abs(value) / error)) + 2)) if error < abs(value) else 2
-        )
+        digits = min(digits, max(2, math.floor(math.log10(abs(value) / error)) + 2)) if error < abs(value) else 2
     return f"{value:#.{digits}g}".rstrip(".")
 
 
 def _error(error: float | None) -> str:
     return "-" if error is None else f"{error:.1e}"
+
+
+def _levels(text: str | None) -> dict[str, float]:
+    """Names like p50, p99, p999 and levels, ascending, of a list like 0.5,0.99,0.999."""
+    if text is None:
+        return {}
+    from openqueues.models.analysis import checked_level
+
+    levels = set()
+    for part in text.split(","):
+        try:
+            level = float(part)
+        except ValueError:
+            raise InputError(
+                f"--quantiles has '{part}', which is not a number: give levels like 0.5,0.99,0.999."
+            ) from None
+        levels.add(checked_level(level))
+    return {f"p{f'{level:.12f}'.rstrip('0')[2:]:0<2}": level for level in sorted(levels)}
 
 
 def _load(text: str) -> float:

@@ -3,13 +3,27 @@
 import math
 
 
-def by_choice(decide, arrivals, sizes, predictions, randoms, quantum=math.inf):
+def bin_of(number):
+    """Thirds of an octave from 2**-6 to 2**12."""
+    return min(max(math.floor(3 * math.log2(max(number, 1e-9))) + 18, 0), 53)
+
+
+def expected(done, predicted, age):
+    """What completed jobs, pairs (size, prediction), let expect of one of this prediction and age."""
+    alike = [s / p for s, p in done if bin_of(p) == bin_of(predicted) and bin_of(s) >= bin_of(age)]
+    if len(alike) < 5:
+        return predicted if age < predicted else 2 * age
+    return max(predicted * sum(alike) / len(alike), age)
+
+
+def by_choice(decide, arrivals, sizes, predictions, randoms, quantum=math.inf, learns=False):
     """Response times when `decide(job, state)` is least for the job that is served until the next event.
 
-    state: a dict with queue, now, running, work_predicted, overdue, and dicts age and others by job.
+    state: a dict with queue, now, running, work_predicted, overdue, dicts age and random by job, and with
+    `learns` expected by job.
     """
     n = len(sizes)
-    age = {}
+    age, done = {}, []
     response = [math.nan] * n
     now, upcoming, running = 0.0, 0, None
     while upcoming < n or age:
@@ -28,18 +42,22 @@ def by_choice(decide, arrivals, sizes, predictions, randoms, quantum=math.inf):
             "work_predicted": sum(max(predictions[j] - age[j], 0.0) for j in age),
             "overdue": sum(age[j] >= predictions[j] for j in age),
             "random": randoms,
+            "expected": {j: expected(done, predictions[j], age[j]) for j in age} if learns else {},
         }
         running = min(age, key=lambda j: (decide(j, state), arrivals[j]))
         steps = [sizes[running] - age[running], arrival - now, quantum]
         if age[running] < predictions[running]:
             steps.append(predictions[running] - age[running])
         step = min(steps)
+        if learns:
+            step = min(step, 2 ** ((bin_of(age[running]) - 17) / 3) * (1 + 1e-9) - age[running])
         now = arrival if step == arrival - now else now + step
         if step == sizes[running] - age[running]:
             response[running] = now - arrivals[running]
+            done.append((sizes[running], predictions[running]))
             del age[running]
             running = None
-        elif len(steps) == 4 and step == steps[3]:
+        elif step == predictions[running] - age[running]:
             age[running] = predictions[running]
         else:
             age[running] += step

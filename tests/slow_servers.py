@@ -36,3 +36,61 @@ def by_rank(rank, arrivals, sizes, predictions, servers, patience=None, newest_f
             present.remove(job)
             time[job], lost[job] = now - arrivals[job], kind == "leave"
     return time, lost
+
+
+def on_several(deal, arrivals, sizes, powers, servers):
+    """Response times when deal(jobs present in order of arrival, ages) says how many servers each job has."""
+    n = len(sizes)
+    age, present, response = [0.0] * n, [], [math.nan] * n
+    now, upcoming = 0.0, 0
+    while upcoming < n or present:
+        given = deal(present, age) if present else {}
+        speed = {job: (g if g <= 1 else g ** powers[job]) / servers for job, g in given.items() if g > 0}
+        events = [(arrivals[upcoming], "arrival", upcoming)] if upcoming < n else []
+        events += [(now + (sizes[job] - age[job]) / speed[job], "end", job) for job in speed]
+        then, kind, job = min(events)
+        for other in speed:
+            age[other] += speed[other] * (then - now)
+        now = then
+        if kind == "arrival":
+            present.append(job)
+            upcoming += 1
+        else:
+            present.remove(job)
+            response[job] = now - arrivals[job]
+    return response
+
+
+def by_bids(bid, servers):
+    """deal() for bids: bid(job, ages, given, jobs present) for one server more, the highest first."""
+
+    def deal(present, age):
+        given = dict.fromkeys(present, 0)
+        for _ in range(servers):
+            best = max(present, key=lambda job: bid(job, age, given[job], present))  # the oldest among equals
+            given[best] += 1
+        return given
+
+    return deal
+
+
+def by_rule(rank, needs, rule, servers):
+    """deal() for multiserver jobs under one of the three rules."""
+
+    def deal(present, age):
+        order = sorted(present, key=lambda job: rank(job, age))
+        if rule == "server filling":
+            front = []
+            while order and sum(needs[job] for job in front) < servers:
+                front.append(order.pop(0))
+            order = sorted(front, key=lambda job: -needs[job])
+        given, free = {}, servers
+        for job in order:
+            if needs[job] <= free:
+                given[job] = needs[job]
+                free -= needs[job]
+            elif rule == "in order":
+                break
+        return given
+
+    return deal

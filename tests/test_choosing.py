@@ -69,6 +69,7 @@ POLICIES = {
         "predicted - age if age < predicted or overdue > 2 else 100.0 + age",
         lambda p, t: lambda j, s: p[j] - s["age"][j] if s["age"][j] < p[j] or s["overdue"] > 2 else 100.0 + s["age"][j],
     ),
+    "learned": (("expected", "age"), "expected - age", lambda p, t: lambda j, s: s["expected"][j] - s["age"][j]),
     "backlog": (
         ("work_predicted", "predicted", "arrival", "now", "load"),
         "predicted if work_predicted > 3.0 * load else -(now - arrival) / predicted",
@@ -81,13 +82,15 @@ POLICIES = {
 @pytest.mark.parametrize("quantum", [math.inf, 0.3])
 def test_each_job_is_served_when_the_slow_twin_serves_it(name, quantum, tmp_path):
     sees, body, twin = POLICIES[name]
-    columns = trace(1)
+    columns = trace(1, jobs=120 if name == "learned" else 400)
     gaps, sizes, predictions, randoms = columns
     arrivals = np.cumsum(gaps)
     chosen = policy(file(tmp_path, name, sees, body))
     server = Chooser(chosen, (), 0.9)
     server.quantum = quantum
-    slow = slow_choosing.by_choice(twin(predictions, arrivals), arrivals, sizes, predictions, randoms, quantum)
+    slow = slow_choosing.by_choice(
+        twin(predictions, arrivals), arrivals, sizes, predictions, randoms, quantum, name == "learned"
+    )
     np.testing.assert_allclose(response(server, columns), slow, rtol=1e-9)
 
 

@@ -258,6 +258,24 @@ def test_mg1_simulation_meets_analysis_on_common_jobs():
     assert rows != json.loads(done(*[4 if word == 3 else word for word in command]))
 
 
+def test_mg1_quantiles_by_analysis_and_by_simulation():
+    command = ["mg1", "--load", 0.5, "--policy", "fcfs", "--policy", "bounce", "--quantiles", "0.99,0.5,0.25"]
+    command += ["--simulate", 20000]
+    fcfs, bounce = json.loads(done(*command, "--json"))
+    assert list(fcfs["quantiles"]) == ["p25", "p50", "p99"]
+    for level, name in ((0.25, "p25"), (0.5, "p50"), (0.99, "p99")):
+        quantile = fcfs["quantiles"][name]
+        assert set(quantile) == {"value", "error", "simulated", "halfwidth"}
+        assert quantile["value"] == pytest.approx(-2 * math.log(1 - level), rel=1e-4)
+        assert bounce["quantiles"][name]["value"] is None
+    assert fcfs["quantiles"]["p25"]["simulated"] is None
+    assert fcfs["quantiles"]["p50"]["simulated"] == pytest.approx(2 * math.log(2), rel=0.1)
+    assert 0 < bounce["quantiles"]["p99"]["halfwidth"] < bounce["quantiles"]["p99"]["simulated"]
+    header, line, _ = done(*command).splitlines()
+    assert header.split().count("simulated") == 4 and "p99" in header
+    assert float(line.split()[-4]) == pytest.approx(2 * math.log(100), rel=1e-3)
+
+
 def test_mg1_takes_a_policy_file(tmp_path):
     file = tmp_path / "first.py"
     file.write_text(tiny.POLICY)

@@ -22,21 +22,53 @@ RANKS = {
     "pspjf": lambda s, p, t, a: p,
     "sprpt": lambda s, p, t, a: p - a,
 }
-RULES = {
-    "random": lambda **c: 0.0,
-    "round-robin": lambda **c: c["turn"],
-    "shortest": lambda **c: c["count"],
-    "shortest:choices=all": lambda **c: c["count"],
-    "least-predicted-work": lambda **c: c["predicted_work"],
-    "same-class": lambda **c: c["same_class"],
-    "same-class:shorter_weight=1,longer_weight=0.25": lambda **c: c["same_class"] + c["shorter"] + 0.25 * c["longer"],
-    "all-columns": lambda **c: c["ahead"] + 2 * c["work"] + c["size"] * c["count"] + c["predicted"] * c["longer"],
+# All rules as weights of the columns, so that one kernel a template serves them all.
+COLUMN_WEIGHTS = {
+    "nothing": {},
+    "turn": {"turn": 1.0},
+    "count": {"count": 1.0},
+    "work": {"work": 1.0},
+    "predicted work": {"predicted_work": 1.0},
+    "same class": {"same_class": 1.0},
+    "own and shorter": {"same_class": 1.0, "shorter": 1.0, "longer": 0.25},
+    "ahead": {"ahead": 1.0},
+    "the job too": {"sized": 0.5, "ahead": 1.0, "count": 0.1},
 }
-ALL_COLUMNS = (
-    "SEES = ('ahead', 'work', 'size', 'count', 'predicted', 'longer')\nSHAPE = 'decision'\nINFORMATION = 'oracle'\n"
-    "def decide(ahead, work, size, count, predicted, longer):\n"
-    "    return ahead + 2 * work + size * count + predicted * longer\n"
-)
+NAMES = ("turn", "count", "work", "predicted_work", "same_class", "shorter", "longer", "ahead")
+LINEAR = f"""SEES = ("size", "predicted", {", ".join(map(repr, NAMES))})
+SHAPE = "decision"
+INFORMATION = "oracle"
+PARAMETERS = {{"choices": "point", "w_sized": 0.0, {", ".join(f"'w_{name}': 0.0" for name in NAMES)}}}
+
+
+def decide(size, predicted, {", ".join(NAMES)}, w_sized, {", ".join(f"w_{name}" for name in NAMES)}):
+    total = w_sized * (size * count + predicted * longer)
+    return total + {" + ".join(f"w_{name} * {name}" for name in NAMES)}
+"""
+SERVICE = """SEES = ("predicted", "arrival", "age")
+SHAPE = "falling"
+PARAMETERS = {"w_arrival": 0.0, "w_predicted": 0.0, "w_age": 0.0, "stay": False}
+
+
+def rank(predicted, arrival, age, w_arrival, w_predicted, w_age, stay):
+    if stay > 0.0 and age > 0.0:
+        return -float("inf")
+    return w_arrival * arrival + w_predicted * predicted + w_age * age
+"""
+SERVICES = {
+    "ranked fcfs": ("w_arrival=1", RANKS["fcfs"]),
+    "spjf": ("w_predicted=1,stay=true", RANKS["spjf"]),
+    "pspjf": ("w_predicted=1", RANKS["pspjf"]),
+    "sprpt": ("w_predicted=1,w_age=-1", RANKS["sprpt"]),
+}
+
+
+def weighted(weights):
+    def decide(**columns):
+        columns["sized"] = columns["size"] * columns["count"] + columns["predicted"] * columns["longer"]
+        return sum(weight * columns[name] for name, weight in weights.items())
+
+    return decide
 
 
 def own(spec):
@@ -44,16 +76,12 @@ def own(spec):
     return f"{FOLDER / name}.py{colon}{given}"
 
 
-@pytest.fixture
-def path(tmp_path):
-    def of(spec):
-        if spec != "all-columns":
-            return own(spec)
-        file = tmp_path / "all-columns.py"
-        file.write_text(ALL_COLUMNS)
-        return str(file)
-
-    return of
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    for name, text in (("linear", LINEAR), ("weighted", SERVICE)):
+        (folder / f"{name}.py").write_text(text)
+    return folder
 
 
 def trace(joint, n, choices, jobs, load=0.9, seed=5):
@@ -63,25 +91,52 @@ def trace(joint, n, choices, jobs, load=0.9, seed=5):
     return gaps, sizes, predictions, rng.random((jobs, choices + 1))
 
 
-@pytest.mark.parametrize("service", RANKS)
-@pytest.mark.parametrize("rule", RULES)
-def test_every_job_is_served_when_the_slow_twin_serves_it(rule, service, path):
-    # Work by prediction ties by chance of rounding when predictions are few values, so it gets a continuous law.
-    joint = NOISY if rule == "least-predicted-work" else BITS
-    n, choices, jobs = 5, 2, 300
-    columns = trace(joint, n, choices, jobs)
-    farm = Farm(policy(path(rule)), service, n, choices, joint, 0.9)
+def served(dispatcher, service, n, choices, joint, columns):
+    """Response times in order of arrival; the chunks have nothing to do with the queues."""
+    farm = Farm(policy(dispatcher), service, n, choices, joint, 0.9)
+    jobs = len(columns[0])
     parts = [farm.serve(*(column[i : i + 77] for column in columns)).copy() for i in range(0, jobs, 77)]
-    parts.append(farm.catch_up(math.inf).copy())
-    done = np.concatenate(parts)
+    done = np.concatenate([*parts, farm.catch_up(math.inf)])
     assert len(done) == jobs
-    done = done[np.argsort(done[:, 2], kind="stable")]
-    gaps, sizes, predictions, routing = columns
-    slow, _ = slow_dispatching.dispatch(
-        RULES[rule], RANKS[service], n, "all" in rule and "columns" not in rule or rule == "round-robin",
-        np.cumsum(gaps).tolist(), sizes.tolist(), predictions.tolist(), routing.tolist(),
-    )  # fmt: skip
-    np.testing.assert_allclose(done[:, 0], slow, rtol=1e-9)
+    return done[np.argsort(done[:, 2], kind="stable"), 0]
+
+
+def slowly(decide, rank, n, everyone, columns):
+    gaps, sizes, predictions, routing = (column.tolist() for column in columns)
+    arrivals = np.cumsum(gaps).tolist()
+    return slow_dispatching.dispatch(decide, rank, n, everyone, arrivals, sizes, predictions, routing)[0]
+
+
+@pytest.mark.parametrize("choices", ["point", "all"])
+@pytest.mark.parametrize("service", ["fcfs", *SERVICES])
+@pytest.mark.parametrize("rule", COLUMN_WEIGHTS)
+def test_every_job_is_served_when_the_slow_twin_serves_it(rule, service, choices, files):
+    # Work by prediction ties by chance of rounding when predictions are few values, so it gets a continuous law.
+    weights = COLUMN_WEIGHTS[rule]
+    joint = NOISY if {"predicted_work", "ahead"} & set(weights) else BITS
+    columns = trace(joint, 5, 2, 250)
+    given = ",".join([f"choices={choices}", *(f"w_{name}={weight}" for name, weight in weights.items())])
+    local, rank = SERVICES.get(service, ("", RANKS["fcfs"]))
+    local = f"{files / 'weighted.py'}:{local}" if local else "fcfs"
+    fast = served(f"{files / 'linear.py'}:{given}", local, 5, 2, joint, columns)
+    np.testing.assert_allclose(fast, slowly(weighted(weights), rank, 5, choices == "all", columns), rtol=1e-9)
+
+
+@pytest.mark.parametrize("service", ["fcfs", pytest.param("sprpt", marks=pytest.mark.slow)])
+def test_the_shortest_of_three_is_found_without_a_look_at_the_jobs(service):
+    columns = trace(NOISY, 8, 3, 400)
+    slow = slowly(weighted({"count": 1.0}), RANKS[service], 8, False, columns)
+    np.testing.assert_allclose(served(own("shortest"), service, 8, 3, NOISY, columns), slow, rtol=1e-9)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("name", "weights"), [("random", {}), pytest.param("round-robin", {"turn": 1.0}, marks=SLOW)])
+def test_rules_that_look_at_no_queue(name, weights):
+    columns = trace(NOISY, 8, 2, 400)
+    slow = slowly(weighted(weights), RANKS["fcfs"], 8, name == "round-robin", columns)
+    np.testing.assert_allclose(served(own(name), "fcfs", 8, 2, NOISY, columns), slow, rtol=1e-9)
 
 
 def test_sampled_queues_are_distinct_and_equally_likely():
@@ -99,23 +154,25 @@ def joint_interval(values, level_z=2.9):
 
 @pytest.mark.parametrize("sizes", ["exponential", "weibull:shape=0.5"])
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
-def test_random_dispatch_is_a_single_queue(sizes, load):
+def test_random_dispatch_is_a_single_queue(sizes, load, files):
     joint = joint_law(sizes, "exponential")
-    for service in ("fcfs", "sprpt"):
-        known = mean_response(joint, load, service).mean_response
-        runs = [simulate(joint, load, 10, 2, own("random"), service, seed, 60_000) for seed in range(8)]
-        mean, width = joint_interval([run["mean_response"] for run in runs], 3.5)
+    sprpt = f"{files / 'weighted.py'}:w_predicted=1,w_age=-1"
+    for name, random, service in (("fcfs", own("random"), "fcfs"), ("sprpt", f"{files / 'linear.py'}", sprpt)):
+        known = mean_response(joint, load, name).mean_response
+        runs = [simulate(joint, load, 10, 2, random, service, seed, 60_000) for seed in range(8)]
+        mean, width = joint_interval([run["mean_response"] for run in runs], 4.5)
         assert abs(mean - known) < width
-        assert width < 0.25 * known
+        assert width < 0.4 * known
 
 
-def test_round_robin_of_n_queues_is_an_erlang_arrival_stream():
+def test_round_robin_of_n_queues_is_an_erlang_arrival_stream(files):
     # E_n/M/1: the root z of z = (n load / (n load + 1 - z))^n gives E[T] = 1/(1 - z).
-    n, load = 10, 0.8
+    n, load = 10, 0.5
+    turns = f"{files / 'linear.py'}:choices=all,w_turn=1"
     z = 0.5
     for _ in range(200):
         z = (n * load / (n * load + 1 - z)) ** n
-    runs = [simulate(NOISY, load, n, 2, own("round-robin"), "fcfs", seed, 150_000) for seed in range(8)]
+    runs = [simulate(NOISY, load, n, 2, turns, "fcfs", seed, 200_000) for seed in range(8)]
     mean, width = joint_interval([run["mean_response"] for run in runs])
     assert abs(mean - 1 / (1 - z)) < width < 0.01 * mean
 
@@ -123,10 +180,10 @@ def test_round_robin_of_n_queues_is_an_erlang_arrival_stream():
 def test_power_of_two_meets_its_closed_form():
     load, n = 0.9, 1000
     limit = sum(load ** (2.0**i - 2) for i in range(1, 12))
-    runs = [simulate(NOISY, load, n, 2, own("shortest"), "fcfs", seed, 400_000) for seed in range(4)]
+    runs = [simulate(NOISY, load, n, 2, own("shortest"), "fcfs", seed, 400_000) for seed in range(6)]
     mean, width = joint_interval([run["mean_response"] for run in runs], 4.0)
     assert abs(mean - limit) < width + 6 * limit / n
-    assert width + 6 * limit / n < 0.02 * limit
+    assert width + 6 * limit / n < 0.03 * limit
 
 
 def test_join_the_shortest_queue_of_one_or_two_queues():
@@ -136,27 +193,31 @@ def test_join_the_shortest_queue_of_one_or_two_queues():
     assert both["mean_response"] < one["mean_response"]
 
 
-def test_same_seed_same_numbers_in_threads_too():
+def test_same_seed_same_numbers_in_threads_too(files):
+    classes, sprpt = f"{files / 'linear.py'}:w_same_class=1", f"{files / 'weighted.py'}:w_predicted=1,w_age=-1"
+
     def run(seed):
-        return simulate(BITS, 0.9, 20, 2, own("same-class"), "sprpt", seed, 5_000)
+        return simulate(BITS, 0.9, 20, 2, classes, sprpt, seed, 5_000)
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, [1, 2, 1])) == [run(1), run(2), run(1)]
     assert run(1) != run(2)
 
 
-def test_the_rest_of_the_metrics():
-    run = simulate(NOISY, 0.8, 10, 2, own("shortest"), "sprpt", 4, 20_000)
+def test_the_rest_of_the_metrics(files):
+    sprpt = f"{files / 'weighted.py'}:w_predicted=1,w_age=-1"
+    run = simulate(NOISY, 0.8, 10, 2, f"{files / 'linear.py'}:w_count=1", sprpt, 4, 20_000)
     assert run["unstable"] == 0.0 and 0.99 < run["completed_share"] < 1.0
     assert run["mean_response"] < run["second_moment"] and run["p50"] < run["p99"] < run["p999"]
-    fifo = simulate(NOISY, 0.8, 10, 2, own("random:service=fcfs"), "sprpt", 4, 20_000)
+    fifo = simulate(NOISY, 0.8, 10, 2, own("random:service=fcfs"), "pspjf", 4, 20_000)
     assert fifo == simulate(NOISY, 0.8, 10, 2, own("random"), "fcfs", 4, 20_000)
     assert fifo["completed_share"] < run["completed_share"] < 1.0
 
 
-@pytest.mark.parametrize("service", ["fcfs", "pspjf"])
-def test_overload_is_recognised_and_queues_grow(service):
-    run = simulate(NOISY, 1.3, 3, 1, own("random"), service, 1, 20_000)
+@pytest.mark.parametrize("service", ["fcfs", "w_predicted=1,w_age=-1"])
+def test_overload_is_recognised_and_queues_grow(service, files):
+    local = service if service == "fcfs" else f"{files / 'weighted.py'}:{service}"
+    run = simulate(NOISY, 1.3, 3, 2, f"{files / 'linear.py'}:w_count=1", local, 1, 20_000)
     assert run["unstable"] == 1.0 and run["completed_share"] < 0.9
 
 
@@ -196,7 +257,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("source", FILES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(s, marks=SLOW) if "score that" in FILES[s] else s for s in FILES], ids=range(len(FILES))
+)
 def test_a_bad_policy_file_is_refused_with_one_sentence(source, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(source)

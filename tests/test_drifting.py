@@ -92,7 +92,8 @@ def test_any_order_that_knows_nothing_is_first_come_first_served_for_exponential
 
 def test_an_oracle_answers_for_each_job(tmp_path):
     text = FLIP.replace('("trust", "memory")', '("wrong", "predicted", "memory")').replace(
-        "def decide(trust, memory):\n", "def decide(wrong, predicted, memory):\n    return 1.0 if wrong < 0.5 else 0.0\n"
+        "def decide(trust, memory):\n",
+        "def decide(wrong, predicted, memory):\n    return 1.0 if wrong < 0.5 else 0.0\n",
     )
     rng = np.random.default_rng(6)
     gaps, sizes = rng.exponential(1.1, 60), rng.weibull(0.6, 60)

@@ -1,6 +1,7 @@
-"""Mean response times of M/G/1 without simulation: any law of sizes and of predictions, any of the policies.
+"""Response times of M/G/1 without simulation: any law of sizes and of predictions, any of the policies.
 
     mean_response(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt").mean_response
+    quantiles(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt", (0.5, 0.99))[0.99]
 """
 
 from openqueues.models.analysis.api import (
@@ -12,13 +13,19 @@ from openqueues.models.analysis.api import (
     optimal_threshold,
     optimal_thresholds,
 )
+from openqueues.models.analysis.tails import TAILED, checked_level, quantiles, second_moment, tail_probability
 
 __all__ = [
+    "TAILED",
     "Analysis",
     "analysable",
     "bucket_thresholds",
+    "checked_level",
     "mean_response",
     "mean_response_given",
     "optimal_threshold",
     "optimal_thresholds",
+    "quantiles",
+    "second_moment",
+    "tail_probability",
 ]

@@ -47,7 +47,7 @@ def mean_response(joint: JointLaw, load: float, policy: str) -> Analysis:
     name, entry, parameters = read(policy)
     parameters = _with_thresholds(joint, load, entry, parameters)
     coarse = _respond(joint, load, entry, parameters, 0).mean
-    for level in range(1, _FINEST + 1):
+    for level in range(1, min(_FINEST, entry.finest) + 1):
         value = _respond(joint, load, entry, parameters, level).mean
         error = abs(value - coarse) + value * _doubt(joint, load, entry, level)
         if error <= _GOAL * value:
@@ -163,6 +163,10 @@ def _respond(joint: JointLaw, load: float, entry: Analysable, parameters, level:
 
 def ranking(joint: JointLaw, by: str, level: int) -> Ranking:
     """The tables of a joint law for policies that rank by size or by prediction, kept for the next policy."""
+    if by == "soap":
+        from openqueues.models.analysis.soap import Laws
+
+        return Laws(joint, level)
     if by == "size" or joint.is_exact:
         return _by_size(joint.sizes, level)
     return _by_prediction(joint, level)

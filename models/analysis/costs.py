@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from openqueues.models.analysis.grid import ORDERS, Grid, rule, spread
+from openqueues.models.analysis.grid import Grid, rule, spread
 from openqueues.models.analysis.noise import NoisyPredictions
-from openqueues.models.analysis.queue import Queue, Response
+from openqueues.models.analysis.queue import Queue
 from openqueues.models.analysis.ranking import Array, SizesWithDensity, size_edges
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import Noise
@@ -71,11 +71,11 @@ class Staged:
         order = order or queue.ranking.grid.order
         edges = _with(size_edges(queue.law, 1), plan.kinks)
         self._sizes = Grid(edges, order)
-        marks = (plan.level, *plan.kinks) if self.noise is None else (plan.level,)
-        self.grid = Grid(_with(queue.ranking.grid.edges, marks), order)
         self._branch = next((b for b in plan.branches if np.isfinite(b.offset)), None)
+        marks = self._kinks()
+        self.grid = Grid(_with(queue.ranking.grid.edges, (plan.level, *marks)), order)
         self._stages()
-        if self._first[0] + self._both[0] + self._third < 0 or self.total_load >= 1:
+        if self.total_load >= 1 - 1e-9:
             raise InputError(
                 f"with its predictions the server has the load {self.total_load:.4g}: make them cheaper or fewer."
             )
@@ -107,6 +107,17 @@ class Staged:
             self._top += self._plain[:2]
             self._plain = np.zeros(3)
 
+    def _kinks(self):
+        """Predictions at which the tables are not smooth: where a kink of the sizes meets one of the noise."""
+        if self.noise is None or self._branch is None:
+            return self.plan.kinks
+        ends = (*self.noise.breakpoints, *self.noise.support)
+        offset = self._branch.offset
+        sizes = {*self.plan.kinks, offset}
+        return {k * v for k in sizes for v in ends if v < np.inf} | {
+            offset + k * (v - 1) for k in sizes for v in ends if v < np.inf
+        }
+
     @property
     def total_load(self) -> float:
         """Load of the server, predictions included."""
@@ -128,16 +139,27 @@ class Staged:
             self._recycled = part**2 * after
             self._late = 0.0
             return
-        self._p = share * self._integrals(lambda x: y[:, None] / x, lambda v: y[:, None] / v, (0, 1, 2))
-        under = share * self._integrals(
-            lambda x: np.maximum(1 + (y[:, None] - offset) / x, 0.0),
-            lambda v: (y[:, None] - offset) / np.where(v == 1, 1e-300, v - 1),
-            (0,),
-        )
+        if isinstance(self.noise, ExponentialNoise):
+            *self._p, under = share * self._exponential()
+        else:
+            self._p = share * self._integrals(lambda x: y[:, None] / x, lambda v: y[:, None] / v, (0, 1, 2))
+            (under,) = share * self._integrals(
+                lambda x: np.maximum(1 + (y[:, None] - offset) / x, 0.0),
+                lambda v: (y[:, None] - offset) / np.where(v == 1, 1e-300, v - 1),
+                (0,),
+            )
         p0, p1, p2 = self._p
-        self._passing = grid.remaining(p0 - under[0])
+        self._passing = grid.remaining(p0 - under)
         self._recycled = np.maximum(grid.remaining(p2 - 2 * grid.remaining(p1 - self._passing)), 0.0)
         self._late = max(self._third - float(self._passing @ grid.weights), 0.0)
+
+    def _exponential(self):
+        """p_0, p_1, p_2 and the density of Y - A3, for exponential noise: h(y/x + a) = h(y/x) exp(-a)."""
+        x, offset = self._sizes.x, self._branch.offset
+        mass = self.queue.law.pdf(x) * self._branch.chance(x) * self._sizes.weights / x * (x > offset)
+        part = np.maximum(x - offset, 0.0)
+        columns = np.stack([mass, mass * part, mass * part**2, mass * np.exp(-part / x)], axis=1)
+        return (_decay(self.grid.x.tobytes(), x.tobytes()) @ columns).T
 
     def _integrals(self, argument, cut, powers):
         """Rows E[A3^k h(argument(S)) / S] over jobs with A3 > 0, h the density of the noise.
@@ -145,19 +167,14 @@ class Staged:
         `cut(v)` are the sizes at which the argument is v: there panels end where h is not smooth.
         """
         branch, law, marks = self._branch, self.queue.law, _marks(self.noise)
-        x, weight = self._sizes.x, self._sizes.weights
-        if len(marks):
-            edges = self._sizes.edges
-            cuts = np.clip(cut(marks), edges[0], edges[-1])
-            every = np.broadcast_to(edges, (len(cuts), len(edges)))
-            x, weight = _nodes(np.sort(np.concatenate((every, cuts), axis=1), axis=1), self._sizes.order)
+        edges = self._sizes.edges
+        cuts = np.clip(cut(marks), edges[0], edges[-1])
+        every = np.broadcast_to(edges, (len(cuts), len(edges)))
+        x, weight = _nodes(np.sort(np.concatenate((every, cuts), axis=1), axis=1), self._sizes.order)
         mass = law.pdf(x) * branch.chance(x) * weight / x * (x > branch.offset)
         part = np.maximum(x - branch.offset, 0.0)
-        kernel = argument(x)
-        kernel = np.exp(-kernel) if isinstance(self.noise, ExponentialNoise) else self.noise.pdf(kernel)
-        if len(marks):
-            return np.stack([(kernel * mass * part**k).sum(axis=1) for k in powers])
-        return np.stack([kernel @ (mass * part**k) for k in powers])
+        mass *= self.noise.pdf(argument(x))
+        return np.stack([(mass * part**k).sum(axis=1) for k in powers])
 
     def _mean(self):
         rate, grid, plan, plain = self.queue.rate, self.grid, self.plan, self._plain
@@ -226,12 +243,16 @@ def noise_of(queue: Queue) -> Noise | None:
 @lru_cache(maxsize=32)
 def _marks(noise: Noise) -> Array:
     """Values of the noise near which its density must be resolved."""
-    if isinstance(noise, ExponentialNoise):
-        return np.empty(0)
     logs, mass = spread(noise.pdf, noise.cdf, noise.support)
     inner = np.exp(np.interp(_LEVELS, np.cumsum(mass), logs))
     fixed = [v for v in (*noise.breakpoints, *noise.support) if 0 < v < np.inf]
     return np.unique(np.concatenate((inner, fixed)))
+
+
+@lru_cache(maxsize=4)
+def _decay(y: bytes, x: bytes) -> Array:
+    """exp(-y/x); the search for the best threshold asks for the same points again and again."""
+    return np.exp(-np.divide.outer(np.frombuffer(y), np.frombuffer(x)))
 
 
 def _with(edges, points):

@@ -10,7 +10,10 @@ import numpy as np
 from openqueues.models.analysis.costs import Branch, Plan, Staged, _checked, checked_costs, noise_of
 from openqueues.models.analysis.grid import ORDERS
 from openqueues.models.analysis.queue import Queue, Response
+from openqueues.models.analysis.ranking import size_edges
 from openqueues.models.errors import InputError
+
+_COARSE = 6  # nodes a panel where the best of a few values is looked for
 
 
 def _none(x):
@@ -78,8 +81,8 @@ def delay_plan(queue: Queue, limit: float, cost: float, model: str, window: floa
         paying = float(queue.law.sf(limit)) if np.isfinite(limit) else 0.0
         return Plan((Branch(_sure, first, _none, limit, limit),), (limit,), cost * paying)
     if model == "server":
-        second = (lambda x: np.where(x > limit, cost, 0.0))
-        return Plan((Branch(_sure, first, second, limit, limit + cost),), (limit,))
+        branch = Branch(_sure, first, lambda x: np.where(x > limit, cost, 0.0), limit, limit + cost)
+        return Plan((branch,), (limit,))
     slow = 1 + cost / window
     branch = Branch(
         _sure, first, lambda x: np.clip(x - limit, 0.0, window) * slow, limit + window, limit + window * slow
@@ -151,9 +154,10 @@ def _best(law, load, ranking, plan, rest) -> float:
 
 
 def _scan(law) -> np.ndarray:
-    """Thresholds worth trying: from the shortest to the longest jobs, evenly in the logarithm; 0 and infinity."""
-    low, high = law.ppf(1e-3), law.ppf(1 - 1e-7)
-    return np.concatenate(([0.0], np.geomspace(low, high, 36), [np.inf]))
+    """Thresholds worth trying: from short to long jobs, about evenly in the logarithm; 0 and infinity."""
+    edges = size_edges(law, 1)  # edges of panels: tables that are kept serve all of them
+    inner = edges[(edges > max(law.ppf(1e-2), 1e-3 * law.mean)) & (edges < law.ppf(1 - 1e-6))]
+    return np.concatenate(([0.0], inner, [np.inf]))
 
 
 def least(plan: Callable[[float], Plan], queue: Queue, tried: np.ndarray) -> float:
@@ -163,13 +167,13 @@ def least(plan: Callable[[float], Plan], queue: Queue, tried: np.ndarray) -> flo
     """
     from scipy.optimize import minimize_scalar
 
-    def cost(value):
+    def cost(value, order=ORDERS[0]):
         try:
-            return Staged(queue, plan(value), ORDERS[0]).mean
+            return Staged(queue, plan(value), order).mean
         except InputError:
             return np.inf
 
-    costs = [cost(value) for value in tried]
+    costs = [cost(value, _COARSE) for value in tried]
     index = int(np.argmin(costs))
     if not np.isfinite(costs[index]):
         raise InputError(f"at load {queue.load:g} the server has no time for these predictions: make them cheaper.")
@@ -181,9 +185,9 @@ def least(plan: Callable[[float], Plan], queue: Queue, tried: np.ndarray) -> flo
     if np.isinf(high):
         high = tried[index] * 2
     found = minimize_scalar(
-        lambda log: cost(np.exp(log)), bounds=(np.log(low), np.log(high)), method="bounded", options={"xatol": 1e-5}
+        lambda log: cost(np.exp(log)), bounds=(np.log(low), np.log(high)), method="bounded", options={"xatol": 1e-3}
     )
-    return float(np.exp(found.x)) if found.fun <= costs[index] else float(tried[index])
+    return float(np.exp(found.x)) if found.fun <= cost(tried[index]) else float(tried[index])
 
 
 def best_share(queue: Queue, level: float, cost: float, model: str = "external", window: float = 0.5) -> float:

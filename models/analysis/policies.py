@@ -10,15 +10,24 @@ import numpy as np
 from openqueues.models.analysis import costs_policies
 from openqueues.models.analysis.bits import k_bits, one_bit
 from openqueues.models.analysis.queue import Queue, Response
+from openqueues.models.policies.resolve import check_limits
 
 
 @dataclass(frozen=True)
 class Analysable:
-    """A policy that can be analysed: what it ranks by (size or prediction), its parameters and defaults."""
+    """A policy that can be analysed: what it ranks by (size or prediction), its parameters and defaults.
+
+    By "soap", the general solver of soap.py, which has two resolutions only.
+    """
 
     respond: Callable[..., Response]
     by: str = "size"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finest(self) -> int:
+        """The finest level of resolution."""
+        return 1 if self.by == "soap" else 4
     settle: Callable[[Queue, dict[str, Any]], dict[str, Any]] | None = None
     """Makes numbers of the parameters given as `optimal`."""
 
@@ -98,6 +107,54 @@ def _with_service(queue, service):
     return Response(mean + service.mean_residence(rate), given)
 
 
+def _by_table(name: str, kind: str) -> Callable[..., Response]:
+    """A rank tabulated from the law of the size given the prediction."""
+
+    def respond(queue, alpha=1.0):
+        from openqueues.models.analysis.gittins import rank_of, table
+
+        check_limits(name, {"alpha": alpha})
+        return queue.ranking.respond(queue, (name, alpha), lambda joint: rank_of(table(joint, kind), alpha))
+
+    return respond
+
+
+def trail(queue: Queue, c: float) -> Response:
+    """SPRPT, not preemptible from age c times the prediction (Shahout et al., 2025: TRAIL)."""
+    check_limits("trail", {"c": c})
+
+    def rank(size, predicted, age):
+        return np.where((age > 0) & (age >= c * predicted), -np.inf, predicted - age)
+
+    return _by_rank(queue, ("trail", c), rank, lambda size, predicted: (c * predicted)[:, None])
+
+
+def hedge(queue: Queue, share: float) -> Response:
+    """SPRPT with the rank frozen from age share times the prediction."""
+    check_limits("hedge", {"share": share})
+
+    def rank(size, predicted, age):
+        return predicted - np.minimum(age, share * predicted)
+
+    return _by_rank(queue, ("hedge", share), rank, lambda size, predicted: (share * predicted)[:, None])
+
+
+def scaled(queue: Queue, beta: float, alpha: float) -> Response:
+    """Rank prediction times share of work left (Scully, Grosof and Mitzenmacher, 2022: an analysis device)."""
+    check_limits("scaled", {"beta": beta, "alpha": alpha})
+
+    def rank(size, predicted, age):
+        return np.clip(predicted, beta * size, alpha * size) * (1 - age / size)
+
+    return _by_rank(queue, ("scaled", beta, alpha), rank, None, "both")
+
+
+def _by_rank(queue, key, rank, knots, told="prediction"):
+    from openqueues.models.analysis.soap import Rank
+
+    return queue.ranking.respond(queue, key, lambda joint: Rank(rank, told, knots))
+
+
 POLICIES = {
     "fcfs": Analysable(fcfs),
     "lcfs": Analysable(sharing),
@@ -110,6 +167,13 @@ POLICIES = {
     "pspjf": Analysable(preemptive_shortest_first, "predicted"),
     "sprpt": Analysable(shortest_remaining_first, "predicted"),
     "bounce": Analysable(bounce, "predicted"),
+    "trail": Analysable(trail, "soap", {"c": 0.8}),
+    "hedge": Analysable(hedge, "soap", {"share": 0.5}),
+    "scaled": Analysable(scaled, "soap", {"beta": 0.0, "alpha": 1e300}),
+    "gittins": Analysable(_by_table("gittins", "gittins"), "soap"),
+    "robust": Analysable(_by_table("robust", "gittins"), "soap", {"alpha": 1.5}),
+    "serpt": Analysable(_by_table("serpt", "serpt"), "soap"),
+    "mserpt": Analysable(_by_table("mserpt", "mserpt"), "soap"),
     "onebit": Analysable(one_bit, "predicted", {"threshold": "optimal", "preemptive": True}),
     "onebit-true": Analysable(one_bit, "size", {"threshold": "optimal", "preemptive": True}),
     "kbit": Analysable(k_bits, "predicted", {"bits": 2, "thresholds": "optimal", "preemptive": True}),

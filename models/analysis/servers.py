@@ -1,4 +1,4 @@
-"""Closed forms and bounds for k servers of speed 1/k: Erlang C, Erlang A, SRPT-k, PSPJF-k, overload.
+"""Closed forms and bounds for k servers of speed 1/k: Erlang C and A, SRPT-k, PSPJF-k, overload, equal shares.
 
 Bounds on SRPT-k and PSPJF-k. Fix a rank r; relevant are the jobs whose rank is at most r now, and W_k is their
 work. B is the share of the servers that serve relevant jobs. The drift of W_k^2 vanishes in the steady state:
@@ -67,6 +67,26 @@ def erlang_a(servers: int, load: float, patience: float, mean: float = 1.0) -> d
         "completed_share": 1 - lost,
         "throughput": load * (1 - lost),
     }
+
+
+def equal_shares_response(servers: int, load: float, power: float) -> float:
+    """Mean response time of malleable jobs that share the servers equally (EQUI), exponential sizes of mean 1.
+
+    n jobs of one power are done at rate n s(k/n) / k, with s as in queues.malleable.
+    """
+    n = np.arange(1, servers + 1)
+    return birth_death_response(n * (servers / n) ** power / servers, load)
+
+
+def birth_death_response(rates: np.ndarray, load: float) -> float:
+    """Mean response time when n jobs are done at rates[n-1], and at 1 when there are more: arrivals at `load`."""
+    load = checked_load(load)
+    weights = np.concatenate(([1.0], np.cumprod(load / np.asarray(rates))))
+    n = np.arange(len(weights))
+    # From the last of these states on the weights are a geometric series.
+    tail = weights[-1] * load / (1 - load)
+    number = weights @ n + tail * (n[-1] + 1 / (1 - load))
+    return float(number / (weights.sum() + tail) / load)
 
 
 def pooled_lower(sizes: str, load: float, servers: int) -> tuple[float, float]:

@@ -24,13 +24,16 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.analysis.queue import Queue, Response
-from openqueues.models.analysis.soap_jobs import TOLD, Cells, Jobs, cells, jobs
+from openqueues.models.analysis.soap_jobs import TOLD, Cells, cells, jobs
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import JointLaw
 
 Array = np.ndarray
-_COUNTS = ((250, 120, 750), (500, 240, 1500))
+_COUNTS = ((400, 100, 800), (800, 200, 1600))
 """Cells, ages and levels of the two resolutions."""
+
+_FEW = 16
+"""With at most so many classes ages and levels cost little."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Rank:
     tuple (first, second) of which the second decides among equal firsts; the firsts must be few.
     knots(size, predicted): ages (n, k) at which the rank jumps or bends, infinite where there are fewer.
     newest: the last come goes first among equal ranks, and preempts.
+    breaks: predictions (or sizes, where it is told these) at which the rank jumps, as a threshold does.
     """
 
     rank: Callable[[Array, Array, Array], Any]
     told: str = "prediction"
     knots: Callable[[Array, Array], Array] | None = None
     newest: bool = False
+    breaks: tuple[float, ...] = ()
 
 
 class Tables:
@@ -57,11 +62,19 @@ class Tables:
             raise unknown("what a rank is told", rank.told, TOLD)
         self.law, self.rank, self.told = joint.sizes, rank, rank.told
         count, ages, levels = _COUNTS[level]
+        found = cells(joint, rank.told, count, False, rank.breaks)
+        if found.distinct and len(found.size) <= _FEW:
+            ages, levels = 4 * ages, 4 * levels
+        elif rank.told in ("size", "both"):  # sizes within a cell are nearly equal: only the rank needs ages
+            ages //= 4 if rank.told == "size" else 12
         self._ages = ages
-        self.others = self._jobs(cells(joint, rank.told, count))
-        own = cells(joint, rank.told, count, between=True)
+        self.others = self._jobs(found)
+        own = cells(joint, rank.told, count, True, rank.breaks)
         self.own = self.others if own.distinct else self._jobs(own)
         self._encode()
+        if found.distinct and len(found.size) <= _FEW:
+            self.own = self.others = self._jobs(found, self._crossings())
+            self._encode()
         self.levels = self._levels(levels, own.distinct)
         from openqueues.models.analysis.soap_sweep import relevant
 
@@ -69,12 +82,33 @@ class Tables:
         arguments = (found.ages, found.tail, found.atom, found.work, found.square, first, last)
         self.moments = [relevant(self.levels, *arguments, strictly) for strictly in (True, False)]
 
-    def _jobs(self, of: Cells) -> list:
-        knots = None
+    def _jobs(self, of: Cells, more: Array | None = None) -> list:
+        knots = [] if more is None else [more]
         if self.rank.knots is not None:
-            knots = np.atleast_2d(np.asarray(self.rank.knots(of.size, of.predicted), dtype=float))
-        found = jobs(self.law, of, self._ages, knots)
+            knots.append(np.atleast_2d(np.asarray(self.rank.knots(of.size, of.predicted), dtype=float)))
+        found = jobs(self.law, of, self._ages, np.concatenate(knots, axis=1) if knots else None)
         return [found, *self._ranks(of.size, of.predicted, found.ages)]
+
+    def _corners(self):
+        """Ranks at which the loads jump where classes are told apart: first ones, and those where one turns."""
+        _, first, last = self.others
+        turn = (last[:, :-1] - first[:, :-1]) * (last[:, 1:] - first[:, 1:]) <= 0
+        step = np.abs(last[:, :-1] - first[:, 1:]) > 1e-6 * (np.abs(last[:, :-1]) + 1e-300)
+        return [first[:, 0], last[:, :-1][turn], last[:, :-1][step], first[:, 1:][step]]
+
+    def _crossings(self):
+        """Ages at which a rank passes a corner of another class: response times jump with the size there."""
+        found, first, last = self.others
+        corners = np.unique(np.concatenate(self._corners()))
+        corners = corners[np.append(True, np.diff(corners) > 1e-7 * np.abs(corners[1:]))[: len(corners)]][:200]
+        rows = []
+        for row in range(len(first)):
+            above = first[row][:, None] - corners, last[row][:, None] - corners
+            cell, corner = np.nonzero(above[0] * above[1] < 0)
+            share = above[0][cell, corner] / (above[0] - above[1])[cell, corner]
+            rows.append(found.ages[row][cell] + share * np.diff(found.ages[row])[cell])
+        most = max(len(row) for row in rows)
+        return np.stack([np.append(row, np.full(most - len(row), np.inf)) for row in rows])
 
     def _ranks(self, size, predicted, ages):
         """Ranks just after the beginning and just before the end of each cell of ages: (2, ...) of pairs."""
@@ -127,12 +161,7 @@ class Tables:
             # Where classes are told apart, loads jump at level ranks and where a rank turns.
             corners = [level] if len(level) <= count else []
             if distinct:
-                found, first, last = self.others
-                corners += [first[:, :1].ravel()]
-                turn = (last[:, :-1] - first[:, :-1]) * (last[:, 1:] - first[:, 1:]) <= 0
-                jump = last[:, :-1] != first[:, 1:]
-                steep = np.abs(last[:, :-1] - first[:, 1:]) > 1e-6 * (np.abs(last[:, :-1]) + 1e-300)
-                for part in (last[:, :-1][turn], last[:, :-1][jump & steep], first[:, 1:][jump & steep]):
+                for part in self._corners():
                     corners.append(np.unique(part)[:: 1 + len(np.unique(part)) // count])
             chosen += corners
         return np.unique(np.concatenate(chosen))
@@ -196,8 +225,32 @@ class Pair:
         return Response(both(lambda tables: tables.mean(queue.rate)), given)
 
 
+class Laws:
+    """Stands where other policies have a Ranking: the joint law, and the resolution 0 or 1."""
+
+    def __init__(self, joint: JointLaw, level: int):
+        self.joint, self.level = joint, min(level, 1)
+
+    def respond(self, queue: Queue, key: tuple, rank_for: Callable[[JointLaw], Rank]) -> Response:
+        """Response times under the rank `rank_for(joint)`, which `key` names for the next load."""
+        place = (self.joint, key)
+        if place not in _KEPT:
+            while len(_KEPT) >= 16:
+                _KEPT.pop(next(iter(_KEPT)), None)
+            _KEPT[place] = Pair(self.joint, rank_for(self.joint))
+        return _KEPT[place].response(queue, self.level)
+
+    def defect(self, law) -> tuple[float, float, float]:
+        """Relative errors that both resolutions may share: cells enter and leave a load in steps."""
+        return 1e-4, 0.0, 0.0
+
+
+_KEPT: dict[tuple, Pair] = {}
+
+
 def mean_response_of(joint: JointLaw, load: float, rank: Rank) -> tuple[float, float]:
     """(mean response time, estimate of its absolute error) under any rank; times in the law's unit."""
     pair, rate = Pair(joint, rank), load / joint.sizes.mean
     coarse, fine = (tables.mean(rate) for tables in pair._tables)
-    return (4 * fine - coarse) / 3, abs(fine - coarse)
+    value = (4 * fine - coarse) / 3
+    return value, abs(value - coarse) + 1e-4 * value

@@ -53,27 +53,28 @@ class Jobs:
     square: Array
 
 
-def cells(joint: JointLaw, told: str, count: int, between: bool = False) -> Cells:
+def cells(joint: JointLaw, told: str, count: int, between: bool = False, breaks: tuple = ()) -> Cells:
     """About `count` cells of what the policy is told; with `between`, cells that lie astride the others.
 
     Where the policy is told one of finitely many things, these are the cells, with and without `between`.
+    No cell holds one of the `breaks` in its interior.
     """
     law = joint.sizes
     if told == "nothing":
         one = np.full(1, law.mean)
         return Cells(one, one, np.ones_like, np.empty((1, 0)), True)
     if told == "size" or (joint.is_exact and told in ("prediction", "both")):
-        return _by_size(law, count, between)
+        return _by_size(law, count, between, breaks)
     if told == "prediction":
-        return _by_classes(joint) if joint.classes is not None else _by_noise(joint, count, between)
+        return _by_classes(joint) if joint.classes is not None else _by_noise(joint, count, between, breaks)
     return _by_both(joint, count, between)
 
 
-def _by_size(law, count, between):
+def _by_size(law, count, between, breaks=()):
     if law.atoms is not None:
         x = law.atoms[0]
         return Cells(x, x, lambda at: (at == x[:, None]).astype(float), x[:, None], True)
-    edges, middle = _cut(*_mass(law), count, between, law.breakpoints)
+    edges, middle = _cut(*_mass(law), count, between, (*law.breakpoints, *breaks))
     low, high = edges[:-1, None], edges[1:, None]
 
     def share(at):
@@ -106,10 +107,10 @@ def _same(at):
     return at.size < 1 or bool(np.all(at == at[:1]))
 
 
-def _by_noise(joint, count, between):
-    noise, law = joint.noise, joint.sizes
+def _by_noise(joint, count, between, breaks=()):
+    noise = joint.noise
     logs, mass = _mass_of_predictions(joint)
-    edges, middle = _cut(logs, mass, count, between, ())
+    edges, middle = _cut(logs, mass, count, between, breaks)
 
     def share(at):
         shape = (-1,) + (1,) * (at.ndim - 1)
@@ -194,7 +195,7 @@ def _places(ends, mass, count):
     return np.exp(np.interp(np.linspace(0, 1, count), _curve(ends, mass), np.log(ends)))
 
 
-def _cut(ends, mass, count, between, breakpoints):
+def _cut(ends, mass, count, between, breaks):
     """Edges of cells from 0 to infinity and a point in each; with `between`, the points of the others are edges."""
     curve = _curve(ends, mass)
 
@@ -206,6 +207,12 @@ def _cut(ends, mass, count, between, breakpoints):
         edges, middle = at(half), np.concatenate(([at(0.25 / count)], at(whole), [at(1 - 0.25 / count)]))
     else:
         edges, middle = at(whole), at(half)
+    inner = [b for b in breaks if edges[0] < b < edges[-1] and not np.any(np.abs(edges - b) <= 1e-9 * b)]
+    for b in inner:
+        place = int(np.searchsorted(edges, b))
+        low, high = edges[place - 1], edges[place]
+        edges = np.insert(edges, place, b)
+        middle = np.concatenate((middle[:place], np.sqrt((low * b, b * high)), middle[place + 1 :]))
     return np.concatenate(([0.0], edges, [np.inf])), middle
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from openqueues.models.analysis.api import _with_thresholds, checked_load, read
 from openqueues.models.analysis.tails_tables import COARSE, FINE, Setting
-from openqueues.models.errors import InputError, unknown
+from openqueues.models.errors import InputError
 from openqueues.models.laws import JointLaw
 
 LEAST, MOST = 1e-3, 0.99999
@@ -26,6 +26,7 @@ LEAST, MOST = 1e-3, 0.99999
 def _transforms() -> Mapping[str, Callable[..., Any]]:
     """Policy to a function of (queue, parameters); numba is imported only here."""
     from openqueues.models.analysis import tails_transforms as of
+    from openqueues.models.analysis.tails_sharing import sharing
 
     def bits(queue, by, threshold=None, thresholds=None, preemptive=True, bits=1):
         return of.classes(queue, by, threshold if thresholds is None else thresholds, preemptive)
@@ -33,6 +34,7 @@ def _transforms() -> Mapping[str, Callable[..., Any]]:
     return {
         "fcfs": of.first_come,
         "lcfs": of.last_come,
+        "ps": sharing,
         "las": of.least_attained,
         "sjf": partial(of.shortest, by="size", preemptive=False),
         "psjf": partial(of.shortest, by="size", preemptive=True),
@@ -49,6 +51,7 @@ def _transforms() -> Mapping[str, Callable[..., Any]]:
 TAILED = (
     "fcfs",
     "lcfs",
+    "ps",
     "las",
     "sjf",
     "psjf",
@@ -63,9 +66,7 @@ TAILED = (
 """The policies whose distribution of the response time is known."""
 
 
-def quantiles(
-    joint: JointLaw, load: float, policy: str, levels: Sequence[float]
-) -> dict[float, tuple[float, float]]:
+def quantiles(joint: JointLaw, load: float, policy: str, levels: Sequence[float]) -> dict[float, tuple[float, float]]:
     """{level: (quantile, error)} of the response time of M/G/1, in the law's unit of time.
 
     levels are probabilities from 0.001 to 0.99999. The error is how far two resolutions of the tables and of
@@ -89,6 +90,13 @@ def tail_probability(joint: JointLaw, load: float, policy: str, times: Sequence[
     return np.array([response.at(float(time), FINE)[0] for time in times])
 
 
+def second_moment(joint: JointLaw, load: float, policy: str) -> tuple[float, float]:
+    """(E[T^2], error) of the response time T: twice the bend of the transform at 0, from values nearby."""
+    response = _Response(joint, load, policy)
+    scale = response.quantile(0.999, joint.sizes.mean)[0]
+    return response.second_moment(scale)
+
+
 def checked_level(level: float) -> float:
     """`level` as a float; InputError unless it is a probability that can be resolved."""
     number = isinstance(level, int | float | np.number) and not isinstance(level, bool)
@@ -106,21 +114,39 @@ class _Response:
         load = checked_load(load)
         name, entry, parameters = read(policy)
         if name not in TAILED:
-            raise unknown("policy whose quantiles are analysed", name, TAILED)
+            raise InputError(f"quantiles of policy '{name}' are not analysed, but those of {', '.join(TAILED)} are.")
         self._joint, self._load = joint, load
         self._policy = partial(_transforms()[name], **_with_thresholds(joint, load, entry, parameters))
         self._kept = {}
 
-    def at(self, time: float, setting: Setting) -> tuple[float, float]:
-        """(P(T > time), density times `time`)."""
+    def transform(self, time: float, setting: Setting):
+        """The transform with tables for times near `time`."""
         scale = 2.0 ** round(math.log2(time))
         if (scale, setting) not in self._kept:
             from openqueues.models.analysis.tails_transforms import Queue
 
             self._kept[scale, setting] = self._policy(Queue(self._joint, self._load, scale, setting))
+        return self._kept[scale, setting]
+
+    def second_moment(self, scale: float) -> tuple[float, float]:
+        """The slope at 0 of (1 - transform)/s = E[T] - s E[T^2]/2 + ..., by polynomials of two steps.
+
+        The steps are small enough for heavy tails, whose series do not converge, and large enough for rounding.
+        """
+        transform = self.transform(scale, FINE)
+        steps = np.arange(1.0, 9.0)
+        slopes = []
+        for width in (0.02, 0.03):
+            s = steps * width / scale
+            values = (1 - transform(s.astype(complex)).real) / s
+            slopes.append(np.linalg.solve(np.vander(steps, increasing=True), values)[1] * -2 * scale / width)
+        return float(slopes[0]), float(abs(slopes[0] - slopes[1]))
+
+    def at(self, time: float, setting: Setting) -> tuple[float, float]:
+        """(P(T > time), density times `time`)."""
         points, weights = _euler(setting.terms)
         s = points / time
-        value = self._kept[scale, setting](s)
+        value = self.transform(time, setting)(s)
         return float(weights @ ((1 - value) / points).real), float(weights @ value.real)
 
     def quantile(self, level: float, guess: float) -> tuple[float, float, float]:
@@ -145,7 +171,7 @@ class _Response:
             low, high = (at, high) if miss > 0 else (low, at)
             step = miss / slope if slope > 0 else math.copysign(1.0, miss)
             new = at + min(max(step, -1.5), 1.5)
-            if abs(step) <= 1e-3 and slope > 0:
+            if abs(step) <= 3e-3 and slope > 0:
                 return math.exp(new), slope
             if not low < new < high:
                 new = 0.5 * (low + high)

@@ -13,6 +13,7 @@ import numpy as np
 from openqueues.models.analysis.grid import Grid, panel_edges, rule, spread
 from openqueues.models.analysis.mixture import gathered
 from openqueues.models.laws import JointLaw, Noise, SizeLaw
+from openqueues.models.laws.noise import ExponentialNoise
 
 Array = np.ndarray
 
@@ -26,7 +27,7 @@ class Setting:
     terms: int
 
 
-COARSE, FINE = Setting(8, 0.4, 9), Setting(10, 0.3, 12)
+COARSE, FINE = Setting(6, 0.6, 7), Setting(8, 0.45, 10)
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,17 @@ class Sizes:
     mass: Array
     grid: Grid | None
 
-    def running(self) -> Array:
-        """(n, n): row i holds the measure of the sizes up to node i."""
-        order, n = self.grid.order, len(self.x)
-        panel = np.arange(n) // order
-        weights = np.where(panel[:, None] > panel[None, :], self.mass, 0.0)
-        inside = rule(order)[2] / rule(order)[1]  # running integrals relative to the weights
-        for start in range(0, n, order):
-            here = slice(start, start + order)
-            weights[here, here] = inside * self.mass[here]
-        return weights
+
+def running(grid: Grid, weights: Array) -> Array:
+    """(n, n): row i holds the weights of an integral up to node i, made from those of the whole integral."""
+    order, n = grid.order, len(grid.x)
+    panel = np.arange(n) // order
+    table = np.where(panel[:, None] > panel[None, :], weights, 0.0)
+    inside = rule(order)[2] / rule(order)[1]
+    for start in range(0, n, order):
+        here = slice(start, start + order)
+        table[here, here] = inside * weights[here]
+    return table
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def orders(joint: JointLaw, by: str, load: float, time: float, setting: Setting)
     if by == "size" or joint.is_exact:
         sizes = sizes_near(law, load, time, setting)
         if sizes.grid is not None:
-            return Orders(sizes, sizes.x, sizes.running(), None, None, sizes.mass, sizes.grid)
+            return Orders(sizes, sizes.x, running(sizes.grid, sizes.mass), None, None, sizes.mass, sizes.grid)
         upto = np.tril(np.broadcast_to(sizes.mass, (len(sizes.x),) * 2))
         return Orders(sizes, sizes.x, upto - np.diag(sizes.mass), upto, None, sizes.mass, None)
     if joint.noise is not None:
@@ -146,9 +148,7 @@ def finite(sizes: Sizes, values: Array, own: Array) -> Orders:
     return Orders(sizes, values, before, upto, own, own.sum(axis=1), None)
 
 
-def buckets(
-    joint: JointLaw, by: str, thresholds: Array, load: float, time: float, setting: Setting
-) -> Orders:
+def buckets(joint: JointLaw, by: str, thresholds: Array, load: float, time: float, setting: Setting) -> Orders:
     """The orders cut into classes at `thresholds`, ascending; order < threshold is the lower class."""
     law, inner = joint.sizes, np.asarray(thresholds, dtype=float)
     by_size = by == "size" or joint.is_exact
@@ -178,10 +178,10 @@ def _prediction_edges(law: SizeLaw, noise: Noise) -> Array:
     sums = np.add.outer(logs, noise_logs).ravel()
     sort = np.argsort(sums)
     sums, mass = sums[sort], np.multiply.outer(mass, noise_mass).ravel()[sort]
-    edges = panel_edges(sums, mass, (), 0.7)
+    edges = panel_edges(sums, mass, (), 1.0)
     upto = np.interp(np.log(edges), sums, np.cumsum(mass))
     beyond = np.interp(np.log(edges), sums, np.cumsum(mass[::-1])[::-1])
-    kept = edges[(upto > 1e-3) & (beyond > 1e-9)]
+    kept = edges[(upto > 3e-3) & (beyond > 1e-9)]
     return kept if len(kept) > 1 else edges
 
 
@@ -192,16 +192,16 @@ def _spread_of(law):
 
 
 @lru_cache(maxsize=16)
-def noise_nodes(noise: Noise) -> tuple[Array, Array]:
+def noise_nodes(noise: Noise, order: int) -> tuple[Array, Array]:
     """Values of the noise and their probabilities."""
     logs, mass = spread(noise.pdf, noise.cdf, noise.support)
     fixed = [v for v in (*noise.breakpoints, *noise.support) if 0 < v < np.inf]
-    edges = panel_edges(logs, mass, fixed, 0.7)
+    edges = panel_edges(logs, mass, fixed, 1.5)
     kept = edges[(noise.cdf(edges) > 1e-4) & (noise.cdf(edges) < 1 - 1e-9)]
     edges = np.unique(np.concatenate((kept, fixed)))
     edges = edges[np.append(True, np.diff(np.log(edges)) > 1e-12)]
-    grid = Grid(edges, 6)
-    weight = (noise.pdf(grid.x) * grid.weights).reshape(-1, 6)
+    grid = Grid(edges, order)
+    weight = (noise.pdf(grid.x) * grid.weights).reshape(-1, order)
     exact, sums = np.diff(noise.cdf(np.concatenate(([0.0], edges)))), weight.sum(axis=1)
     weight *= np.where(sums > 0, exact / np.where(sums > 0, sums, 1.0), 0.0)[:, None]
     return grid.x, weight.ravel() / weight.sum()
@@ -213,8 +213,8 @@ def _scattered(sizes: Sizes, noise: Noise, grid: Grid) -> Array:
     The shares are the Lagrange polynomials of the panel: what is smooth in y is integrated as exactly as by
     the panel's own rule, whatever jumps the noise's density has.
     """
-    factor, weight = noise_nodes(noise)
     order = grid.order
+    factor, weight = noise_nodes(noise, order - 2)
     panel, place = grid.locate(np.multiply.outer(sizes.x, factor).ravel())
     shares = np.polynomial.legendre.legvander(place, order - 1) @ rule(order)[3]
     shares *= np.multiply.outer(sizes.mass, weight).reshape(-1, 1)
@@ -226,7 +226,9 @@ def _scattered(sizes: Sizes, noise: Noise, grid: Grid) -> Array:
 
 def recycled(joint: JointLaw, table: Orders, load: float, time: float, setting: Setting) -> tuple[Array, Array]:
     """Nodes r and dr times P(Y > y, S - (Y-y) > r): what jobs of larger order leave at rank y, noisy predictions."""
-    law, grid = table.sizes.law, table.sizes.grid
+    law, grid, noise = table.sizes.law, table.sizes.grid, joint.noise
+    if grid is not None and isinstance(noise, ExponentialNoise):
+        return grid.x, _recycled_exponential(table) * grid.weights
     if grid is None:
         first, last = law.atoms[0][0], law.atoms[0][-1]
         steps = max(2, int(np.ceil(np.log(last / first) + 7)))
@@ -234,10 +236,29 @@ def recycled(joint: JointLaw, table: Orders, load: float, time: float, setting: 
     y, r = table.y[:, None], grid.x
     measure = np.zeros((len(table.y), len(r)))
     # With Y = n S the event is S > y/n and S (1 - n) > r - y.
-    for n, weight in zip(*noise_nodes(joint.noise), strict=True):
+    for n, weight in zip(*noise_nodes(noise, setting.order - 2), strict=True):
         if n < 1:
             measure += weight * law.sf(np.maximum(y / n, (r - y) / (1 - n)))
         else:
             top = np.maximum(y - r, 0.0) / (n - 1) if n > 1 else np.where(y > r, np.inf, 0.0)
             measure += weight * np.maximum(law.sf(y / n) - law.sf(np.maximum(top, y / n)), 0.0)
     return r, measure * grid.weights
+
+
+def _recycled_exponential(table: Orders) -> Array:
+    """(n_y, n_r): P(Y > y, S - (Y-y) > r) for exponential noise, r the nodes of the sizes.
+
+    P(y < Y < S + y - r) = exp(-y/S) (1 - exp(r/S - 1)) is a product of two tables in the panels above that of
+    r; in its own panel S has nodes of its own from r up.
+    """
+    sizes, y = table.sizes, table.y
+    grid, r = sizes.grid, sizes.x[:, None]
+    panel = np.arange(len(r)) // grid.order
+    above = panel[:, None] < panel[None, :]
+    table_above = np.where(above, sizes.mass * -np.expm1(np.minimum(r / sizes.x - 1, 0.0)), 0.0)
+    nodes, weights = rule(grid.order)[:2]
+    half = 0.5 * (np.log(grid.edges[panel])[:, None] - np.log(r))
+    x = r * np.exp(half * (1 + nodes))
+    own = sizes.law.pdf(x) * x * half * weights * -np.expm1(r / x - 1)
+    within = sum(np.exp(-y[:, None] / x[:, k]) * own[:, k] for k in range(grid.order))
+    return np.exp(-y[:, None] / sizes.x) @ table_above.T + within

@@ -1,9 +1,7 @@
-"""DelayPredict: first come first served up to `limit` of service; who outlives it is predicted, then SPRPT.
-
-What a prediction costs is told by `cost` and `model`: `external`, a price added to the response time; `server`,
-the server's time; `in-service`, a slower service while the next `window` of the job is served. Costs are in the
-unit of the sizes. `limit` may be `optimal`.
-"""
+"""DelayPredict: first come first served up to `limit` of service; who outlives it is predicted, then SPRPT."""
+# What a prediction costs is told by `cost` and `model`: `external`, a price added to the response time; `server`,
+# the server's time; `in-service`, a slower service while the next `window` of the job is served. Costs are in the
+# unit of the sizes. `limit` may be `optimal`.
 
 SEES = ("step",)
 SHAPE = "decision"

@@ -1,4 +1,8 @@
-"""A policy's parameters as the kernel takes them: numbers; `optimal` thresholds are found by analysis."""
+"""A policy's parameters as the kernel takes them: numbers and tables.
+
+`optimal` thresholds are found by analysis, and a parameter `table` that names a kind of rank of
+openqueues.models.analysis.gittins becomes that table of ranks for the law at hand.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,15 @@ from typing import Any
 import numpy as np
 from openqueues.models.errors import InputError
 from openqueues.models.policies import Policy
+
+LIMITS = {
+    ("trail", "c"): (0.0, math.inf),
+    ("hedge", "share"): (0.0, 1.0),
+    ("robust", "alpha"): (1.0, 1e6),
+    ("scaled", "beta"): (0.0, math.inf),
+    ("scaled", "alpha"): (0.0, math.inf),
+}
+"""Least and largest value of parameters that have such."""
 
 
 def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
@@ -26,7 +39,30 @@ def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
         )
     if policy.name in ("skippredict", "delaypredict"):
         values = _costs(joint, load, values)
+    if isinstance(values.get("table"), str):
+        values["table"] = _table(joint, values["table"], values.get("share", 0.5))
+    check_limits(policy.name, values)
     return tuple(_number(policy, name, value) for name, value in values.items())
+
+
+def check_limits(name: str, values: dict[str, Any]) -> None:
+    """InputError for a parameter of the policy `name` beyond its limits."""
+    for key, value in values.items():
+        low, high = LIMITS.get((name, key), (-math.inf, math.inf))
+        if isinstance(value, str) or (isinstance(value, float | int) and not low <= value <= high):
+            right = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+            right = "" if (name, key) not in LIMITS else f" {right}"
+            raise InputError(f"policy '{name}': parameter '{key}' is '{value}': it must be a number{right}.")
+    if name == "scaled" and values["beta"] > values["alpha"]:
+        raise InputError(f"policy 'scaled': beta={values['beta']:g} is above alpha={values['alpha']:g}: exchange them.")
+
+
+def _table(joint: Any, kind: str, share: Any) -> np.ndarray:
+    from openqueues.models.analysis.gittins import table
+
+    if not (isinstance(share, float | int) and 0 < share < 1):
+        raise InputError(f"a table of ranks has share {share}: it must be a number above 0 and below 1.")
+    return table(joint, kind, float(share))
 
 
 # Every replication of a point asks again, and the search takes as long as 100,000 jobs.

@@ -13,6 +13,10 @@ also asked again after that much service. The columns it may see:
     overdue         jobs present that have been served for as long as was predicted, or longer
     random          a number of the job drawn uniformly from [0, 1) when it arrives
     load            load of the system
+    expected        size to expect of the job from experience: its prediction times the mean of size / prediction
+                    over the completed jobs of about the same prediction that got at least about as old (bins of
+                    a third of an octave; with fewer than five such jobs, the prediction, or twice the age of a
+                    job that has outlived it); its policy is asked again when an age enters another bin
 """
 
 from __future__ import annotations
@@ -44,7 +48,9 @@ COLUMNS = (
     "overdue",
     "random",
     "load",
+    "expected",
 )
+_BINS = 54  # as in the kernel
 _TEMPLATE = Path(__file__).with_name("choosing_kernel.py")
 
 
@@ -63,6 +69,7 @@ class Chooser:
         self.clock = np.zeros(4)
         self.count = np.array([0, -1], np.int64)
         self._jobs = np.empty((0, 5))
+        self._memory = np.zeros((2, _BINS, _BINS) if "expected" in policy.sees else (0, 0, 0))
         self._done = np.empty((0, 3))
 
     @property
@@ -105,6 +112,7 @@ class Chooser:
             predictions,
             randoms,
             self._jobs,
+            self._memory,
             self.clock,
             self.count,
             drain,

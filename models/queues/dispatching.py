@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ COLUMNS = ("size", "predicted", "count", "work", "predicted_work", "same_class",
 ORDERS = {"choices": ("point", "all"), "service": ()}
 ORACLE = {"size", "work"}
 PREDICTED = {"predicted", "predicted_work", "same_class", "shorter", "longer", "ahead"}
-WARM_UP_PER_QUEUE = 200  # a queue needs its own time to settle, however few jobs are counted
+WARM_UP_PER_QUEUE = 500  # a queue needs its own time to settle, however few jobs are counted
 _KERNEL_COLUMNS = ("size", "predicted", "arrival", "age", *COLUMNS[2:])
 _HERE = Path(__file__).parent
 _ROOM = 8  # jobs that a queue has room for at first
@@ -49,7 +50,9 @@ _ROOM = 8  # jobs that a queue has room for at first
 def simulate(
     joint: Any, load: float, queues: int, choices: int, policy: str | Policy, service: str, seed: int, jobs: int
 ) -> dict[str, float]:
-    """One replication: `jobs` counted arrivals after a tenth as many, or 200 a queue if that is more, to warm up.
+    """One replication: `jobs` counted arrivals after a tenth as many, or 500 a queue if that is more, to warm up.
+
+    Up to as many follow until the counted jobs have left.
 
     joint: a JointLaw of sizes and predictions; arrivals are Poisson with rate queues * load / mean size; an arrival
     asks `choices` distinct queues chosen at random. policy: the dispatch policy, a path or a Policy; service: the
@@ -62,30 +65,28 @@ def simulate(
     if jobs < 1:
         raise InputError(f"jobs is {jobs}: at least one job must be simulated.")
     farm = Farm(policy, service, queues, choices, joint, load)
-    source = streams(seed)
-    scale = joint.sizes.mean / (load * queues)
     warm = max(int(WARM_UP * jobs), WARM_UP_PER_QUEUE * queues)
-    room, routing = np.empty((3, CHUNK)), np.empty((CHUNK, choices + 1))
-    tally, started, before, square = Tally(), 0.0, 0.0, 0.0
-    for counted, length in ((False, warm), (True, jobs)):
-        for first in range(0, length, CHUNK):
-            here = min(CHUNK, length - first)
-            gaps, sizes, predictions = room[:, :here]
-            fill_exponential(source.gaps, gaps)
-            gaps *= scale
-            joint.sizes.fill(source.sizes, sizes)
-            # Whoever looks at the predictions: the draws must be the same for every policy.
-            joint.fill_predictions(source.predictions, sizes, predictions)
-            source.routing.random(out=routing[:here])
-            if counted:
-                square += float(np.square(sizes).sum())
-            tally.add(farm.serve(gaps, sizes, predictions, routing[:here]), started if counted else math.inf)
-        if not counted:
-            farm.catch_up(farm.now)
-            started, before = farm.now, farm.work()
-    tally.add(farm.catch_up(farm.now), started)
+    chunks = _chunks(joint, load, queues, choices, seed)
+    for columns in chunks(warm):
+        farm.serve(*columns)
+    farm.catch_up(farm.now)
+    tally, started, before, square = Tally(), farm.now, farm.work(), 0.0
+    for columns in chunks(jobs):
+        square += float(np.square(columns[1]).sum())
+        tally.add(farm.serve(*columns), started)
+    ended = farm.now
+    tally.add(farm.catch_up(ended), started)
     left, unfinished = farm.work(), farm.present(started)
-    tally.add(farm.catch_up(math.inf), started)
+    # The counted jobs that are still there meet later arrivals, as all others did: else those that wait the longest
+    # would be done too soon.
+    if not farm.fifo:
+        for columns in chunks(warm):
+            if tally.sums[0] >= jobs:
+                break
+            done = farm.serve(*columns)
+            tally.add(done[done[:, 2] <= ended], started)
+        done = farm.catch_up(math.inf)
+        tally.add(done[done[:, 2] <= ended], started)
     count, total, second, slowdown = tally.sums
     return {
         "mean_response": total / count,
@@ -99,15 +100,36 @@ def simulate(
     }
 
 
+def _chunks(joint: Any, load: float, queues: int, choices: int, seed: int) -> Callable[[int], Iterator[tuple]]:
+    """A function that gives the next so many jobs, chunk by chunk: gaps, sizes, predictions and uniforms for routing.
+
+    A chunk is valid until the next. Whoever looks at them: the draws are the same for every policy.
+    """
+    source, scale = streams(seed), joint.sizes.mean / (load * queues)
+    room, routing = np.empty((3, CHUNK)), np.empty((CHUNK, choices + 1))
+
+    def chunks(length: int) -> Iterator[tuple]:
+        for first in range(0, length, CHUNK):
+            here = min(CHUNK, length - first)
+            gaps, sizes, predictions = room[:, :here]
+            fill_exponential(source.gaps, gaps)
+            gaps *= scale
+            joint.sizes.fill(source.sizes, sizes)
+            joint.fill_predictions(source.predictions, sizes, predictions)
+            source.routing.random(out=routing[:here])
+            yield gaps, sizes, predictions, routing[:here]
+
+    return chunks
+
+
 class Farm:
     """n queues with their jobs; feed it chunks of arrivals, and it gives back completed jobs.
 
-    joint and load only serve to find the policies' parameters where these are `optimal`.
+    joint and load only serve to find the policies' parameters where these are `optimal`. fifo: whether the queues
+    serve first come first served, so that a job's end is known when it joins.
     """
 
-    def __init__(
-        self, policy: str | Policy, service: str, queues: int, choices: int, joint: Any, load: float
-    ) -> None:
+    def __init__(self, policy: str | Policy, service: str, queues: int, choices: int, joint: Any, load: float) -> None:
         for name, value, most in (("queues", queues, 10**6), ("choices", choices, queues)):
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise InputError(f"{name} is {value!r}: it must be a whole number from 1 to {most}.")
@@ -116,9 +138,9 @@ class Farm:
         self._theta = self._parameters(joint, load)
         self._needs = _needs(self.dispatch)
         self._everyone = everyone or choices == queues
-        self._fifo = self.service.name == "fcfs"
+        self.fifo = self.service.name == "fcfs"
         self._kernel = _kernel(self.dispatch, self.service)
-        self._room = np.empty((queues, _ROOM, 4 if self._fifo else 5))
+        self._room = np.empty((queues, _ROOM, 4 if self.fifo else 5))
         self._numbers = np.zeros((2, queues), np.int64)  # of a ring its head and length; of a heap its length
         self._jobs = np.zeros((queues, 6))
         self._jobs[:, 0] = math.inf
@@ -132,9 +154,7 @@ class Farm:
         """Time of the last arrival."""
         return float(self._clock[0])
 
-    def serve(
-        self, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray, routing: np.ndarray
-    ) -> np.ndarray:
+    def serve(self, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray, routing: np.ndarray) -> np.ndarray:
         """Send the arrivals, each `gaps` after the one before, to their queues.
 
         Arguments (m,), routing (m, choices + 1) uniform in [0, 1). Returns (rows, 3): response time, size and
@@ -151,7 +171,7 @@ class Farm:
 
     def work(self) -> float:
         """Work left in all queues at the last arrival, once they were brought up to it by `catch_up(now)`."""
-        if self._fifo:
+        if self.fifo:
             heads, lengths = self._numbers
             last = (heads + lengths - 1) & (self._room.shape[1] - 1)
             ends = self._room[np.arange(len(heads)), last, 0][lengths > 0]
@@ -162,7 +182,7 @@ class Farm:
 
     def present(self, since: float) -> int:
         """How many jobs that arrived after `since` are still there at the last arrival, as for `work`."""
-        if self._fifo:
+        if self.fifo:
             heads, lengths = self._numbers
             places = np.arange(self._room.shape[1])
             rows = self._room[((places - heads[:, None]) & (len(places) - 1)) < lengths[:, None]]
@@ -185,14 +205,14 @@ class Farm:
     def _run(self, until, gaps, sizes, predictions, routing) -> np.ndarray:
         from numba.core.errors import NumbaError
 
-        known = self._count[2] if self._fifo else self._given
+        known = self._count[2] if self.fifo else self._given
         room = int(self._count[2] - known) + len(gaps)
         if room > len(self._done):
             self._done = np.empty((2 * room, 3))
         self._count[0] = self._count[1] = 0
         state = -1
         while state:
-            if self._fifo:
+            if self.fifo:
                 arguments = gaps, sizes, predictions, routing, self._room, *self._numbers
             else:
                 arguments = until, gaps, sizes, predictions, routing, self._room, self._numbers[0], self._jobs
@@ -221,7 +241,7 @@ class Farm:
         """Double the room of every queue; jobs in a ring move so that it begins at its first row."""
         old = self._room
         self._room = np.empty((old.shape[0], 2 * old.shape[1], old.shape[2]))
-        if self._fifo:
+        if self.fifo:
             order = (self._numbers[0][:, None] + np.arange(old.shape[1])) & (old.shape[1] - 1)
             old = np.take_along_axis(old, order[:, :, None], axis=1)
             self._numbers[0] = 0

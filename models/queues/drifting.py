@@ -241,7 +241,7 @@ def _check(load, jobs, drift, period, wrong, unknown_share) -> None:
         raise unknown("drift", str(drift), DRIFTS)
     if wrong not in WRONGS:
         raise unknown("kind of wrong predictions", str(wrong), WRONGS)
-    if not (isinstance(period, int | float) and period == int(period) and period >= 2):
+    if not (isinstance(period, int | float) and 2 <= period < math.inf and period == int(period)):
         raise InputError(f"period is {period}: it must be a whole number of jobs, at least 2.")
     if not (isinstance(unknown_share, int | float) and 0 <= unknown_share <= 1):
         raise InputError(f"unknown is {unknown_share}: it must be a share of the jobs, from 0 to 1.")

@@ -72,7 +72,8 @@ def serve(theta, gaps, sizes, predictions, wrong, scale, power, jobs, clock, mem
     gaps, sizes, predictions, wrong: (n,) time since the arrival before, service time, prediction (NaN: none),
     and the probability that a prediction made now is wrong. jobs (m, 4): room for n more jobs than the
     `present` ones. clock: [now, trust, wrong at the last arrival, arrivals at which trust was misplaced].
-    memory: the monitor's own numbers. told: whether decide_of is an oracle. done (m, 3): rows (response time, size, arrival).
+    memory: the monitor's own numbers. told: whether decide_of is an oracle.
+    done (m, 3): rows (response time, size, arrival).
     Returns (completions, jobs present); completions is -1 when the monitor did not return a number.
     """
     now = clock[NOW]

@@ -102,7 +102,7 @@ def serve(theta, load, gaps, sizes, predictions, jobs, here, free, heap, clock, 
                 slot = here[j]
                 pace = jobs[slot, WEIGHT] / total
                 if jobs[slot, LATE] > 0.0 and jobs[slot, AGE] == young:
-                    pace_young = pace
+                    pace_young = max(pace, pace_young)
                 elif jobs[slot, LATE] > 0.0 and jobs[slot, AGE] == older:
                     pace_older = pace
                 if pace > 0.0:
@@ -116,10 +116,12 @@ def serve(theta, load, gaps, sizes, predictions, jobs, here, free, heap, clock, 
             area_number += present * step if i < n else 0.0
             for j in range(present):
                 slot = here[j]
-                if what == 4 and jobs[slot, LATE] > 0.0 and jobs[slot, AGE] == young:
-                    jobs[slot, AGE] = older
+                pace = jobs[slot, WEIGHT] / total
+                # To the bit the age of the one it meets, so that both are the youngest from then on.
+                if what == 4 and jobs[slot, LATE] > 0.0 and jobs[slot, AGE] == young and pace == pace_young:
+                    jobs[slot, AGE] = older + step * pace_older
                 else:
-                    jobs[slot, AGE] += step * jobs[slot, WEIGHT] / total
+                    jobs[slot, AGE] += step * pace
             if waiting > 0:
                 virtual += step / waiting
             now = arrival if what == 0 else now + step

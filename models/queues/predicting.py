@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ COLUMNS = ("queue", "predicting", "load", "cost", "step", "long", "age", "draw")
 the cost of a full prediction, the step (0 arrival, 1 after the bit, 2 at the limit), the bit (1 for long, 0 before it
 is made), the service had so far, and a number that is uniform on [0, 1] and the job's own."""
 MODELS = ("external", "server", "in-service")
+PARAMETERS = {
+    "cost1": "cheap", "cost2": "full", "cost": "full", "model": "model", "window": "window",
+    "threshold": "threshold", "limit": "limit",
+}  # fmt: skip
+"""Parameters of policies that say what belongs to `Costs`."""
 CHUNK = 1 << 13
 WARM_UP = 0.1
 _HERE = Path(__file__).parent
@@ -70,16 +75,19 @@ class Costs:
         if isinstance(self.stations, bool) or self.stations not in range(1, 1001):
             raise InputError(f"stations is {self.stations}: it must be a whole number from 1 to 1000.")
 
-    @classmethod
-    def of(cls, policy: Policy, theta: tuple[Any, ...]) -> Costs:
-        """The costs that the policies skippredict and delaypredict name in their own parameters."""
-        values = dict(zip(policy.parameters, theta, strict=True))
-        common = {"model": MODELS[int(values["model"])], "window": values["window"]}
-        if policy.name == "skippredict":
-            return cls(
-                cheap=values["cost1"], full=values["cost2"], threshold=values["threshold"], **common
-            )
-        return cls(full=values["cost"], limit=values["limit"], **common)
+    def of(self, policy: Policy, theta: tuple[Any, ...]) -> Costs:
+        """With what the policy's own parameters say: costs, model, window, threshold and limit."""
+        values = dict(zip(policy.parameters, theta, strict=False))
+        told = {ours: values[name] for name, ours in PARAMETERS.items() if name in values}
+        if "model" in told:
+            told["model"] = MODELS[int(told["model"])]
+        return replace(self, **told)
+
+    def given_to(self, policy: Policy) -> Policy:
+        """The policy with these costs, model and window as its parameters, where it has such."""
+        mine = {name: getattr(self, ours) for name, ours in PARAMETERS.items() if ours not in ("threshold", "limit")}
+        told = {name: mine[name] for name in policy.parameters if name in mine}
+        return replace(policy, parameters={**policy.parameters, **told})
 
     @property
     def numbers(self) -> np.ndarray:
@@ -99,14 +107,14 @@ def _is_number(value: Any) -> bool:
 class Predicting:
     """The server and its jobs. The cheap predictions are drawn from the law of the full ones, given the size.
 
-    `theta` are the values of the policy's parameters; costs of None are read from these.
+    `theta` are the values of the policy's parameters, which go before `costs`.
     """
 
     def __init__(
         self, policy: Policy, theta: tuple[Any, ...], joint: Any, load: float, seed: int, costs: Costs | None = None
     ) -> None:
         self._policy, self._joint, self._load = policy, joint, load
-        self.costs = costs or Costs.of(policy, theta)
+        self.costs = (costs or Costs()).of(policy, theta)
         self._theta = theta or (0.0,)
         self._cheap, self._uniform = streams(seed).routing.spawn(2)
         template = [_HERE / "predicting_kernel.py"]
@@ -206,7 +214,8 @@ def simulate(
 ) -> dict[str, float]:
     """One replication: `jobs` counted arrivals after a tenth as many to warm up.
 
-    The policy decides about predictions, or ranks jobs whose predictions are free. The load is
+    The policy decides about predictions, or ranks jobs whose predictions are free. Where it has costs among its
+    parameters, `costs` go before them. The load is
     load * (1 + swing) in the first half of each `period` and load * (1 - swing) in the second.
     Returns mean_cost (response time and prices of a job), mean_response, p99 (of the cost), mean_price,
     predicted_share, completed_share (by the last arrival) and unstable (0 or 1).
@@ -220,6 +229,7 @@ def simulate(
     if jobs < 1:
         raise InputError(f"jobs is {jobs}: at least one job must be simulated.")
     policy = policy if isinstance(policy, Policy) else read_policy(policy)
+    policy = costs.given_to(policy) if costs else policy
     theta = resolve(policy, joint, load)
     decides = policy.shape == "decision"
     server = Predicting(policy, theta, joint, load, seed, costs) if decides else Server(policy, theta)

@@ -18,7 +18,6 @@ the end of a piece, an arrival and a prediction from the station can change who 
 
 import math
 
-import numpy as np
 from numba import njit
 
 SLOT = 2  # of a row of the heaps

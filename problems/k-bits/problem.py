@@ -9,8 +9,8 @@ def simulate(point, policy, seed, jobs):
 
 
 def exact(point, policy):
-    """The mean response time by analysis."""
-    return mg1.exact(point, _with_bits(policy, point["bits"]))
+    """The mean response time and its percentiles by analysis."""
+    return mg1.exact(point, _with_bits(policy, point["bits"]), ("p99", "p999"))
 
 
 def _with_bits(policy, bits):

@@ -1,0 +1,9 @@
+"""Always use the predictions, right or wrong."""
+
+SEES = ()
+SHAPE = "decision"
+INFORMATION = "predictions"
+
+
+def decide():
+    return 1.0
