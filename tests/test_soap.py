@@ -108,7 +108,6 @@ def test_a_job_is_told_its_own_mean():
     )
 
 
-@pytest.mark.xfail(reason="known fault: scaled with classes")
 def test_scaled_estimates_are_srpt_where_nothing_is_wrong_and_near_it_where_little_is():
     exact = mean_response(joint_law("exponential", "exact"), 0.8, "srpt").mean_response
     scaled = mean_response(joint_law("exponential", "exact"), 0.8, "scaled")

@@ -9,7 +9,7 @@ With S the size and the prediction y known, the ranks of a job of age a are
     quantile  the smallest q with P(S <= q | y) >= share, less a, and never below 0
 
 Each is tabulated for some predictions as straight pieces of age. Between two of these predictions the nearer
-row is taken with ages and ranks stretched in proportion to the prediction, which is right to first order.
+row is taken with ages and ranks stretched as E[S | y] grows from there.
 That table *is* the policy that the kernel runs, and the one that is analysed.
 """
 
@@ -30,22 +30,23 @@ _LAST = 1e-10
 """The tables end at the age that a job of that prediction exceeds with this probability; then ranks stay."""
 _TOLERANCE = 3e-3
 """Relative error of a rank that is allowed for fewer pieces."""
-HEAD = 3
-"""Columns before the ages: prediction up to which a row is used, its own prediction, number of knots."""
+HEAD = 4
+"""Columns before the ages: prediction up to which a row is used, its own, the power with which it stretches, knots."""
 
 
 @lru_cache(maxsize=64)
 def table(joint: JointLaw, kind: str, share: float = 0.5) -> Array:
-    """The table of a kind of rank: a row per prediction, (rows, 3 + 2 m), m knots of age and their ranks.
+    """The table of a kind of rank: a row per prediction, (rows, HEAD + 2 m), m knots of age and their ranks.
 
-    A row: the largest prediction that it serves, its own prediction, its number of knots, their ages
-    (ascending; two equal ones at a jump) and ranks, both padded. share: of `quantile` only.
+    A row: the largest prediction that it serves, its own prediction, the growth of log E[S | y] with log y
+    there, its number of knots, their ages (ascending; two equal ones at a jump) and ranks, both padded.
+    share: of `quantile` only.
     """
     if kind not in KINDS:
         raise unknown("kind of rank", kind, KINDS)
     if joint.is_exact:
         curves = [(np.zeros(1), np.ones(1)) if kind == "mserpt" else (np.array([0.0, 1.0]), np.array([1.0, 0.0]))]
-        return _packed(np.ones(1), curves)
+        return _packed(np.ones(1), np.ones(1), curves)
     told, density = _posterior(joint)
     found = jobs(joint.sizes, told, _AGES)
     curves = []
@@ -58,7 +59,7 @@ def table(joint: JointLaw, kind: str, share: float = 0.5) -> Array:
         kept = np.flatnonzero(tail >= _LAST * tail[0])[-1] + 1
         if kind in ("mean", "quantile"):
             value = after[0] / tail[0] if kind == "mean" else age[np.argmax(tail <= (1 - share) * tail[0])]
-            curves.append((told.predicted[i], (np.array([0.0, value]), np.array([value, 0.0]))))
+            curves.append((told.predicted[i], after[0] / tail[0], (np.array([0.0, value]), np.array([value, 0.0]))))
             continue
         before = np.append(tail[0], tail[:-1]) if joint.sizes.atoms is not None else tail
         if kind == "gittins":
@@ -71,8 +72,9 @@ def table(joint: JointLaw, kind: str, share: float = 0.5) -> Array:
             ages, ranks = np.append(ages, age[kept]), np.append(ranks, 0.0)  # the largest size is reached
         if kind == "mserpt":
             ages, ranks = _highest(ages, ranks)
-        curves.append((told.predicted[i], _simplified(ages, ranks, 0.02 * joint.sizes.mean)))
-    return _packed(np.array([value for value, _ in curves]), [curve for _, curve in curves])
+        curves.append((told.predicted[i], after[0] / tail[0], _simplified(ages, ranks, 0.02 * joint.sizes.mean)))
+    values, means, curves = zip(*curves, strict=True)
+    return _packed(np.array(values), np.array(means), curves)
 
 
 def _posterior(joint):
@@ -167,40 +169,47 @@ def _simplified(ages, ranks, floor):
     return ages[kept], ranks[kept]
 
 
-def _packed(values, curves):
+def _packed(values, means, curves):
     most = max(len(ages) for ages, _ in curves)
     rows = np.zeros((len(curves), HEAD + 2 * most))
+    rows[:, 2] = np.gradient(np.log(means), np.log(values)) if len(values) > 1 else 1.0
     with np.errstate(over="ignore"):
         rows[:, 0] = np.append(np.sqrt(values[1:] * values[:-1]), np.inf)
     rows[:, 1] = values
     for row, (ages, ranks) in zip(rows, curves, strict=True):
-        row[2] = len(ages)
+        row[3] = len(ages)
         row[HEAD : HEAD + most] = np.concatenate((ages, np.full(most - len(ages), np.inf)))
         row[HEAD + most :] = np.concatenate((ranks, np.full(most - len(ranks), ranks[-1])))
     rows.setflags(write=False)
     return rows
 
 
+def stretched(rows: Array, alpha: float) -> Array:
+    """The table whose rank at age alpha times a is that of `rows` at age a (robust Gittins)."""
+    slower = rows.copy()
+    slower[:, HEAD : (HEAD + rows.shape[1]) // 2] *= alpha
+    return slower
+
+
 def curve(rows: Array, prediction: float) -> tuple[Array, Array]:
     """(ages, ranks) of the pieces for one prediction; after the last age the rank stays."""
     row = rows[np.searchsorted(rows[:, 0], prediction)]
-    count, most, stretch = int(row[2]), (len(row) - HEAD) // 2, prediction / row[1]
+    count, most, stretch = int(row[3]), (len(row) - HEAD) // 2, (prediction / row[1]) ** row[2]
     return stretch * row[HEAD : HEAD + count], stretch * row[HEAD + most : HEAD + most + count]
 
 
-def rank_of(rows: Array, stretch: float = 1.0) -> Rank:
-    """The rank of a table, for the analysis; `stretch` multiplies all ages (robust Gittins)."""
+def rank_of(rows: Array) -> Rank:
+    """The rank of a table, for the analysis."""
     most = (rows.shape[1] - HEAD) // 2
 
     def rank(size, predicted, age):
         answer = np.empty(np.broadcast(predicted, age).shape)
         for out, value, at in zip(answer, predicted[:, 0], np.broadcast_to(age, answer.shape), strict=True):
-            ages, ranks = curve(rows, value)
-            out[:] = np.interp(at, stretch * ages, ranks)
+            out[:] = np.interp(at, *curve(rows, value))
         return answer
 
     def knots(size, predicted):
         row = rows[np.searchsorted(rows[:, 0], predicted)]
-        return (stretch * predicted / row[:, 1])[:, None] * row[:, HEAD : HEAD + most]
+        return ((predicted / row[:, 1]) ** row[:, 2])[:, None] * row[:, HEAD : HEAD + most]
 
     return Rank(rank, knots=knots)

@@ -111,10 +111,11 @@ def _by_table(name: str, kind: str) -> Callable[..., Response]:
     """A rank tabulated from the law of the size given the prediction."""
 
     def respond(queue, alpha=1.0):
-        from openqueues.models.analysis.gittins import rank_of, table
+        from openqueues.models.analysis.gittins import rank_of, stretched, table
 
         check_limits(name, {"alpha": alpha})
-        return queue.ranking.respond(queue, (name, alpha), lambda joint: rank_of(table(joint, kind), alpha))
+        key = (name, alpha)
+        return queue.ranking.respond(queue, key, lambda joint: rank_of(stretched(table(joint, kind), alpha)))
 
     return respond
 

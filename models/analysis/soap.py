@@ -87,7 +87,13 @@ class Tables:
         if self.rank.knots is not None:
             knots.append(np.atleast_2d(np.asarray(self.rank.knots(of.size, of.predicted), dtype=float)))
         found = jobs(self.law, of, self._ages, np.concatenate(knots, axis=1) if knots else None)
-        return [found, *self._ranks(of.size, of.predicted, found.ages)]
+        first, last = self._ranks(of.size, of.predicted, found.ages)
+        # A rank at ages that no job of the cell reaches means nothing, and may be so far from all others that the
+        # integral over ranks would lose its digits: there the last rank that is reached stays.
+        reached = found.tail[:, :-1] > 0
+        end = np.maximum(reached.sum(axis=1) - 1, 0)[None, :, None]
+        stays = np.take_along_axis(last, np.broadcast_to(end, (2, len(last[0]), 1)), axis=2)
+        return [found, np.where(reached, first, stays), np.where(reached, last, stays)]
 
     def _corners(self):
         """Ranks at which the loads jump where classes are told apart: first ones, and those where one turns."""

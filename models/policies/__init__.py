@@ -3,8 +3,9 @@
     SEES        the columns that the policy may look at, among size, predicted, arrival, age
     SHAPE       "falling": the rank never rises while a job is served; "general": it may, and then turn(...)
                 gives the next age at which the rank changes direction or jumps; "sharing": no rank,
-                processor sharing; "decision": no rank but decide(...), whose columns and meaning belong to
-                the model that asks (where to send a job, whether to predict it, ...)
+                processor sharing; "table": the rank of a table made for the law at hand, of the kind that
+                the parameter `table` names; "decision": no rank but decide(...), whose columns and meaning
+                belong to the model that asks (where to send a job, whether to predict it, ...)
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
     INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
@@ -24,7 +25,13 @@ from openqueues.models.spec import check_keys, parse_spec
 
 COLUMNS = ("size", "predicted", "arrival", "age")
 # The functions that a file of each shape must have.
-SHAPES = {"falling": ("rank",), "general": ("rank", "turn"), "sharing": (), "decision": ("decide",)}
+SHAPES = {
+    "falling": ("rank",),
+    "general": ("rank", "turn"),
+    "sharing": (),
+    "table": ("rank", "turn"),
+    "decision": ("decide",),
+}
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _FOLDER = Path(__file__).parent
 
@@ -60,7 +67,7 @@ class Policy:
 @cache
 def names() -> tuple[str, ...]:
     """The names of the built-in policies."""
-    others = ("__init__", "resolve", "kbit-nonpreemptive")
+    others = ("__init__", "resolve", "table", "kbit-nonpreemptive")
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others))
 
 
@@ -118,16 +125,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{place}: {error.msg}.") from None
     where = f"policy file '{path.name}'"
     constants: dict[str, Any] = {"PARAMETERS": {}, "TIES": "first", "INFORMATION": ""}
-    functions: dict[str, list[str]] = {}
+    functions = _functions(tree)
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if node.targets[0].id in ("SEES", "SHAPE", *constants):
                 constants[node.targets[0].id] = _literal(node, where)
-        elif isinstance(node, ast.FunctionDef):
-            functions[node.name] = [argument.arg for argument in node.args.args]
     _check_imports(tree, where)
     _check_constants(constants, where)
     shape, parameters = constants["SHAPE"], constants["PARAMETERS"]
+    if shape == "table":
+        if not isinstance(parameters.get("table"), str):
+            raise InputError(f"{where} has SHAPE = 'table' but no PARAMETERS = {{'table': ...}} that names its kind.")
+        shared = (_FOLDER / "table.py").read_text()
+        source, shape = f"{source}\n\n{shared}", "general"
+        functions |= _functions(ast.parse(shared))
     sees = tuple(constants["SEES"])
     columns = "" if shape == "decision" else f" (columns: {', '.join(COLUMNS)})"
     for name in SHAPES[shape]:
@@ -152,6 +163,12 @@ def _read(path: Path) -> dict[str, Any]:
         "parameters": parameters,
         "path": path,
     }
+
+
+def _functions(tree: ast.Module) -> dict[str, list[str]]:
+    """The names of a module's functions, and of the arguments of each."""
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name: [argument.arg for argument in node.args.args] for node in found}
 
 
 def _literal(node: ast.Assign, where: str) -> Any:

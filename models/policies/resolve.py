@@ -42,6 +42,10 @@ def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
     if isinstance(values.get("table"), str):
         values["table"] = _table(joint, values["table"], values.get("share", 0.5))
     check_limits(policy.name, values)
+    if policy.name == "robust":
+        from openqueues.models.analysis.gittins import stretched
+
+        values["table"] = stretched(values["table"], values["alpha"])
     return tuple(_number(policy, name, value) for name, value in values.items())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -102,6 +103,8 @@ def _bound(policy: Policy, theta: str, columns: Sequence[str]) -> list[str]:
         else:
             raise unknown(f"column in SEES of policy '{policy.name}'", name, columns)
     lines = ["from numba import njit as _njit"]
+    helpers = [name for name in re.findall(r"^def (\w+)\(", policy.source, re.M) if name not in SHAPES[policy.shape]]
+    lines += [f"{name} = _njit({name})" for name in helpers]
     for name in SHAPES[policy.shape]:
         lines += [
             f"_{name} = _njit({name})",

@@ -1,14 +1,6 @@
 """A quantile of the predicted law of the size, less the age."""
 
 SEES = ("predicted", "age")
-SHAPE = "falling"
+SHAPE = "table"
 INFORMATION = "distributions"
 PARAMETERS = {"table": "quantile", "share": 0.8}
-
-
-def rank(predicted, age, table):
-    low, high = 0, table.shape[0] - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if predicted > table[middle, 0] else (low, middle)
-    return max(predicted / table[low, 1] * table[low, 4] - age, 0.0)
