@@ -28,7 +28,7 @@ def dispatching(quick: bool) -> list[dict[str, Any]]:
     """Power of two choices by count, exponential sizes and predictions, load 0.9: million jobs a second of CPU time."""
     from openqueues.models.laws import joint_law
     from openqueues.models.queues.dispatching import WARM_UP_PER_QUEUE, simulate
-    from openqueues.models.queues.single import WARM_UP
+    from openqueues.models.queues.replication import WARM_UP
 
     joint = joint_law("exponential", "exponential")
     jobs, repetitions = (1_000_000, 3) if quick else (5_000_000, 5)

@@ -15,7 +15,7 @@ from typing import Any
 import twin
 from measure import PREDICTIONS, WrongResult, check, cpu, interleave, law, median_ratio, wall
 from openqueues.models.queues import simulate
-from openqueues.models.queues.single import WARM_UP
+from openqueues.models.queues.replication import WARM_UP
 
 LOADS = (0.8, 0.95)
 SEED = 20_260

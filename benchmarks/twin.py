@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from openqueues.models.queues.single import WARM_UP
+from openqueues.models.queues.replication import WARM_UP
 from openqueues.models.streams import streams
 
 HERE = Path(__file__).parent

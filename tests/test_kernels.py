@@ -208,10 +208,10 @@ def test_work_is_conserved_and_number_obeys_littles_law(spec):
 def test_quantiles_and_moments_are_those_of_the_response_times():
     joint, jobs = joint_law("weibull:shape=0.5", "exponential"), 50_000
     result = simulate(joint, 0.7, "sprpt", seed=5, jobs=jobs)
-    from openqueues.models.queues.single import _chunks
+    from openqueues.models.queues.replication import chunks
 
     server, done, started = Server(policy("sprpt")), [], 0.0
-    for counted, *columns in _chunks(joint, 0.7, 5, jobs // 10, jobs, True):
+    for counted, *columns in chunks(joint, 0.7, 5, jobs // 10, jobs, True):
         done.append(server.serve(*columns).copy())
         started = started if counted else server.now
     done = np.concatenate([*done, server.drain()])

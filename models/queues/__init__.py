@@ -1,6 +1,7 @@
 """Queues by simulation: event kernels over arrays, and the drivers that feed them."""
 
+from openqueues.models.queues.replication import QUANTILES
 from openqueues.models.queues.server import Server
-from openqueues.models.queues.single import QUANTILES, simulate
+from openqueues.models.queues.single import simulate
 
 __all__ = ["QUANTILES", "Server", "simulate"]

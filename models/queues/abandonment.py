@@ -13,8 +13,8 @@ import numpy as np
 from openqueues.models.laws import size_law
 from openqueues.models.policies import Policy
 from openqueues.models.policies.resolve import resolve
+from openqueues.models.queues.replication import CHUNK, QUANTILES, WARM_UP, chunks
 from openqueues.models.queues.servers import Servers, checked
-from openqueues.models.queues.single import CHUNK, QUANTILES, WARM_UP, _chunks
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
 
@@ -39,7 +39,7 @@ def simulate(
     source = streams(seed).routing  # nothing is routed here: the stream is free for the patience
     room = np.empty(CHUNK)
     tally, sums, started = Tally(), np.zeros(4), 0.0
-    for counted, gaps, sizes, predictions in _chunks(
+    for counted, gaps, sizes, predictions in chunks(
         joint, load, seed, int(WARM_UP * jobs), jobs, "predicted" in policy.sees
     ):
         ready = room[: len(gaps)]

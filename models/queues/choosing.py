@@ -32,7 +32,7 @@ from openqueues.models.policies import Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import kernel
-from openqueues.models.queues.single import QUANTILES, WARM_UP, _chunks
+from openqueues.models.queues.replication import WARM_UP, chunks, metrics, run
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
 
@@ -146,28 +146,10 @@ def replicate(
     policy = policy if isinstance(policy, Policy) else read_policy(policy)
     station = server(policy, resolve(policy, joint, load), load)
     tally, routing = Tally(), streams(seed).routing
-    started, areas, square = 0.0, (0.0, 0.0), 0.0
-    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, int(WARM_UP * jobs), jobs, True):
-        done = station.serve(gaps, sizes, predictions, routing.random(len(gaps)))
-        square += float(np.square(sizes).sum())
-        if counted:
-            tally.add(done, started)
-        else:
-            started, areas = station.now, station.areas
-    elapsed, left, in_time = station.now - started, station.work, tally.sums[0]
-    number, work = (end - begin for end, begin in zip(station.areas, areas, strict=True))
-    tally.add(station.drain(), started)
-    count, total, second, slowdown = tally.sums
-    return {
-        "mean_response": total / count,
-        "second_moment": second / count,
-        **{name: tally.quantile(q) for name, q in QUANTILES.items()},
-        "mean_slowdown": slowdown / count,
-        "mean_number": number / elapsed,
-        "mean_work": work / elapsed,
-        "completed_share": in_time / count,
-        "unstable": float(left > 3.0 * math.sqrt(square)),
-    }
+    arrivals = (
+        (*chunk, routing.random(len(chunk[1]))) for chunk in chunks(joint, load, seed, int(WARM_UP * jobs), jobs, True)
+    )
+    return metrics(tally, run(station, arrivals, tally))
 
 
 def compiled_for(policy: Policy, template: Path, columns: Sequence[str], heap_width: int = 0) -> Callable:
@@ -177,18 +159,4 @@ def compiled_for(policy: Policy, template: Path, columns: Sequence[str], heap_wi
             f"policy '{policy.name}' has SHAPE = '{policy.shape}': here a policy must have SHAPE = 'decision' and "
             "a function decide."
         )
-    compiled = kernel([policy], [template], heap_width, columns=columns)
-
-    def run(*arguments):
-        from numba.core.errors import NumbaError
-
-        try:
-            return compiled(*arguments)
-        except NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy '{policy.name}' cannot be compiled ({reason}): keep decide to numbers, math and plain "
-                "control flow."
-            ) from None
-
-    return run
+    return kernel([policy], [template], heap_width, columns=columns)

@@ -23,7 +23,7 @@ import llvmlite
 import numba
 import numpy
 from numba.np import linalg
-from openqueues.models.errors import unknown
+from openqueues.models.errors import InputError, unknown
 from openqueues.models.policies import COLUMNS, SHAPES, Policy
 
 _HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def kernel(
     Each function f of a policy's shape (rank, turn, decide) is there as f_of(*columns, theta): what is not a
     column is read from the tuple theta at its place in the policy's parameters. Of several policies, the
     functions of the k-th take theta[k]. A heap_width of 0 leaves the heap out. Raises InputError for a policy
-    that sees what is not among the columns.
+    that sees what is not among the columns; what is returned raises it for one that numba cannot compile.
     """
     texts = []
     for place, policy in enumerate(policies):
@@ -89,7 +89,23 @@ def kernel(
     if heap_width:
         heap = (_HERE / "heap.py").read_text().replace("WIDTH = 5", f"WIDTH = {heap_width}")
         texts.append(heap.replace("NEWEST_FIRST = False", f"NEWEST_FIRST = {newest_first}"))
-    return _load("\n\n\n".join([*texts, *(template.read_text() for template in templates)]))
+    serve = _load("\n\n\n".join([*texts, *(template.read_text() for template in templates)]))
+
+    def run(*arguments):
+        from numba.core.errors import NumbaError
+
+        try:
+            return serve(*arguments)
+        except NumbaError as error:
+            names = " or ".join(f"'{policy.name}'" for policy in policies)
+            functions = [name for policy in policies for name in SHAPES[policy.shape][:1]]
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"policy {names} cannot be compiled ({reason}): keep {' and '.join(functions)} to numbers, math and "
+                "plain control flow."
+            ) from None
+
+    return run
 
 
 def _bound(policy: Policy, theta: str, columns: Sequence[str]) -> list[str]:

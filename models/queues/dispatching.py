@@ -32,8 +32,8 @@ from openqueues.models.policies import Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues import compiled
+from openqueues.models.queues.replication import CHUNK, QUANTILES, WARM_UP
 from openqueues.models.queues.server import check_rank
-from openqueues.models.queues.single import CHUNK, QUANTILES, WARM_UP
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
 
@@ -203,8 +203,6 @@ class Farm:
         return own, local
 
     def _run(self, until, gaps, sizes, predictions, routing) -> np.ndarray:
-        from numba.core.errors import NumbaError
-
         known = self._count[2] if self.fifo else self._given
         room = int(self._count[2] - known) + len(gaps)
         if room > len(self._done):
@@ -216,17 +214,10 @@ class Farm:
                 arguments = gaps, sizes, predictions, routing, self._room, *self._numbers
             else:
                 arguments = until, gaps, sizes, predictions, routing, self._room, self._numbers[0], self._jobs
-            try:
-                state = self._kernel(
-                    *(self._theta, self._needs, self._everyone, *arguments, self._clock, self._count),
-                    *(self._scores, self._chosen, self._done),
-                )
-            except NumbaError as error:
-                reason = str(error).strip().splitlines()[-1]
-                raise InputError(
-                    f"policy '{self.dispatch.name}' with service '{self.service.name}' cannot be compiled ({reason}): "
-                    "keep decide to numbers, math and plain control flow."
-                ) from None
+            state = self._kernel(
+                *(self._theta, self._needs, self._everyone, *arguments, self._clock, self._count),
+                *(self._scores, self._chosen, self._done),
+            )
             if state < 0:
                 policy, what = (self.dispatch, "score") if state == -1 else (self.service, "rank")
                 raise InputError(

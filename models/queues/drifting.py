@@ -27,7 +27,7 @@ from openqueues.models.laws import JointLaw, SizeLaw
 from openqueues.models.policies import Policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import kernel
-from openqueues.models.queues.single import CHUNK, WARM_UP
+from openqueues.models.queues.replication import CHUNK, WARM_UP
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
 
@@ -93,35 +93,26 @@ class Watched:
         Arguments (n,). Returns the completed jobs, (m, 3): response time, size, arrival; valid until the next
         call. Raises InputError when the monitor does not return a number.
         """
-        from numba.core.errors import NumbaError
-
         room = self._present + len(gaps)
         if room > len(self._jobs):
             larger = np.empty((2 * room, 4))
             larger[: self._present] = self._jobs[: self._present]
             self._jobs, self._done = larger, np.empty((2 * room, 3))
-        try:
-            completed, self._present = self._serve(
-                self._theta,
-                gaps,
-                sizes,
-                predictions,
-                wrong,
-                *self._blind,
-                self._jobs,
-                self._clock,
-                self._memory,
-                self._present,
-                "wrong" in self.policy.sees,
-                drain,
-                self._done,
-            )
-        except NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy '{self.policy.name}' cannot be compiled ({reason}): keep decide to numbers, math and "
-                "plain control flow."
-            ) from None
+        completed, self._present = self._serve(
+            self._theta,
+            gaps,
+            sizes,
+            predictions,
+            wrong,
+            *self._blind,
+            self._jobs,
+            self._clock,
+            self._memory,
+            self._present,
+            "wrong" in self.policy.sees,
+            drain,
+            self._done,
+        )
         if completed < 0:
             raise InputError(
                 f"policy '{self.policy.name}': decide did not return a number; it must return the trust, 0 or 1."

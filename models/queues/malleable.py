@@ -21,9 +21,9 @@ from openqueues.models.errors import InputError, unknown
 from openqueues.models.policies import Policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import kernel
+from openqueues.models.queues.replication import QUANTILES, WARM_UP, chunks
 from openqueues.models.queues.server import check_rank
 from openqueues.models.queues.servers import checked
-from openqueues.models.queues.single import QUANTILES, WARM_UP, _chunks
 from openqueues.models.queues.tally import Tally
 from openqueues.models.spec import parse_spec
 from openqueues.models.streams import streams
@@ -102,7 +102,7 @@ class Pool:
             self._done = np.empty((MOST + len(gaps), 3))
         columns = gaps, sizes, predictions, traits, guesses
         state = self._jobs, self._scratch, self.clock, self.count
-        done = self._run(self.theta, self._option, self._servers, *columns, *state, drain, self._done)
+        done = self._serve(self.theta, self._option, self._servers, *columns, *state, drain, self._done)
         function = "decide" if self.policy.shape == "decision" else "rank"
         if done == -1:
             raise InputError(
@@ -114,18 +114,6 @@ class Pool:
                 "more than minus infinity."
             )
         return self._done[:done]
-
-    def _run(self, *arguments):
-        from numba.core.errors import NumbaError
-
-        try:
-            return self._serve(*arguments)
-        except NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy '{self.policy.name}' cannot be compiled ({reason}): keep it to numbers, math and plain "
-                "control flow."
-            ) from None
 
 
 def simulate(
@@ -184,7 +172,7 @@ def _simulate(pool, draw, joint, load, seed, jobs):
     source = streams(seed).routing
     tally, started, before, square = Tally(), 0.0, np.zeros(3), 0.0
     warm = int(WARM_UP * jobs)
-    for counted, gaps, sizes, predictions in _chunks(
+    for counted, gaps, sizes, predictions in chunks(
         joint, load, seed, warm, jobs, "predicted" in pool.policy.sees or "place" in pool.policy.sees
     ):
         done = pool.serve(gaps, sizes, predictions, *draw(source, len(gaps)))

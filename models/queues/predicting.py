@@ -170,7 +170,7 @@ class Predicting:
         if loads is None:
             loads = np.full(max(n, 1), self._load)
         heap, jobs, free, sent = self._arrays
-        completed = self._compiled(
+        completed = self._kernel(
             self._theta, self.costs.numbers, gaps, sizes, predictions, longs, self._uniform.random(n), loads,
             heap, jobs, free, sent, self._stations, self.clock, self.count, drain, self._done,
         )  # fmt: skip
@@ -180,18 +180,6 @@ class Predicting:
                 "least 0, -1 (bit, on arrival), -2 (predict), -3 (later, before the limit) or -4 (station)."
             )
         return self._done[:completed]
-
-    def _compiled(self, *arguments):
-        from numba.core.errors import NumbaError
-
-        try:
-            return self._kernel(*arguments)
-        except NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy '{self._policy.name}' cannot be compiled ({reason}): keep decide to numbers, math and "
-                "plain control flow."
-            ) from None
 
     def _grow(self, capacity: int) -> None:
         """Make room for `capacity` jobs; what is in use keeps its place."""

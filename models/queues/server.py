@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,9 @@ class Server:
         self.count = np.zeros(6, np.int64)
         if policy.shape == "falling":
             self.clock[1] = math.inf
-        self._compiled = self._kernel()
+        if policy.shape != "sharing":
+            check_rank(policy, self.theta)
+        self._compiled = serve_for(policy)
         heap = (HEAP_WIDTH[policy.shape],)
         self._columns = [(heap, np.float64)]
         if policy.shape == "general":
@@ -80,26 +81,6 @@ class Server:
                 "rank must return a number."
             )
         return self._done[:completed]
-
-    def _kernel(self) -> Callable:
-        policy = self.policy
-        if policy.shape != "sharing":
-            check_rank(policy, self.theta)
-        compiled = serve_for(policy)
-
-        def run(*arguments):
-            from numba.core.errors import NumbaError
-
-            try:
-                return compiled(*arguments)
-            except NumbaError as error:
-                reason = str(error).strip().splitlines()[-1]
-                raise InputError(
-                    f"policy '{policy.name}' cannot be compiled ({reason}): keep rank to numbers, math and "
-                    "plain control flow."
-                ) from None
-
-        return run
 
     def _grow(self, capacity: int) -> None:
         """Make room for `capacity` jobs; what is in use keeps its place."""

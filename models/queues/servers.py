@@ -17,8 +17,8 @@ from openqueues.models.policies import COLUMNS, Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import kernel
+from openqueues.models.queues.replication import WARM_UP, chunks, metrics, run
 from openqueues.models.queues.server import check_rank
-from openqueues.models.queues.single import QUANTILES, WARM_UP, _chunks
 from openqueues.models.queues.tally import Tally
 
 _TEMPLATE = Path(__file__).parent / "servers_falling.py"
@@ -106,17 +106,8 @@ class Servers:
         return self._done[:done]
 
     def _run(self, gaps, sizes, predictions, patience, drain):
-        from numba.core.errors import NumbaError
-
         state = self._heap, self._served, self._ends, self.clock, self.count
-        try:
-            return self._serve(self.theta, gaps, sizes, predictions, patience, *state, drain, self._done)
-        except NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy '{self.policy.name}' cannot be compiled ({reason}): keep rank to numbers, math and "
-                "plain control flow."
-            ) from None
+        return self._serve(self.theta, gaps, sizes, predictions, patience, *state, drain, self._done)
 
 
 def simulate(
@@ -131,32 +122,12 @@ def simulate(
     """
     servers, policy = checked(load, servers, policy, jobs)
     system = Servers(servers, policy, resolve(policy, joint, load))
-    tally, started, areas, square = Tally(), 0.0, (0.0, 0.0), 0.0
-    for counted, gaps, sizes, predictions in _chunks(
-        joint, load, seed, int(WARM_UP * jobs), jobs, "predicted" in policy.sees
-    ):
-        done = system.serve(gaps, sizes, predictions)
-        square += float(np.square(sizes).sum())
-        if counted:
-            tally.add(done, started)
-        else:
-            started, areas = system.now, system.areas
-    elapsed, left, in_time = system.now - started, system.work, tally.sums[0]
-    number, work = ((end - begin) / elapsed for end, begin in zip(system.areas, areas, strict=True))
-    tally.add(system.drain(), started)
-    count, total, second, slowdown = tally.sums
-    return {
-        "mean_response": total / count,
-        "second_moment": second / count,
-        **{name: tally.quantile(q) for name, q in QUANTILES.items()},
-        "mean_slowdown": slowdown / count / servers,
-        "mean_number": number,
-        "mean_work": work,
-        "completed_share": in_time / count,
-        # As on one server: work beyond three standard deviations of what has come in is drift. k servers may
-        # also hold work that they cannot share, up to that of the k jobs in service.
-        "unstable": float(left > 3.0 * math.sqrt(square + servers * joint.sizes.moment(2))),
-    }
+    tally = Tally()
+    arrivals = chunks(joint, load, seed, int(WARM_UP * jobs), jobs, "predicted" in policy.sees)
+    # k servers may also hold work that they cannot share, up to that of the k jobs in service.
+    result = metrics(tally, run(system, arrivals, tally), servers * joint.sizes.moment(2))
+    result["mean_slowdown"] /= servers
+    return result
 
 
 def checked(load: float, servers: int, policy: str | Policy, jobs: int) -> tuple[int, Policy]:

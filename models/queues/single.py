@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.exponential import fill_exponential, words_of
+from openqueues.models.exponential import words_of
 from openqueues.models.policies import Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import serve_fcfs
 from openqueues.models.queues.predicting import Predicting
+from openqueues.models.queues.replication import CHUNK, WARM_UP, chunks, metrics, run
 from openqueues.models.queues.server import Server
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
-
-CHUNK = 1 << 14  # jobs drawn at a time: small enough for the cache, large enough to hide the calls
-WARM_UP = 0.1  # jobs simulated before the counted ones, as a share of these
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
 def simulate(
@@ -42,74 +38,16 @@ def simulate(
     tally = Tally()
     warm = int(WARM_UP * jobs)
     if policy.name == "fcfs" and policy.sees == ("arrival",):
-        run = _first_come(joint, load, seed, warm, jobs, tally)
-    else:
-        run = _ranked(joint, load, policy, seed, warm, jobs, tally)
-    elapsed, area_number, area_work, left, square, in_time = run
-    count, total, second, slowdown = tally.sums
-    return {
-        "mean_response": total / count,
-        "second_moment": second / count,
-        **{name: tally.quantile(q) for name, q in QUANTILES.items()},
-        "mean_slowdown": slowdown / count,
-        "mean_number": area_number / elapsed,
-        "mean_work": area_work / elapsed,
-        "completed_share": in_time / count,
-        # Even at load one the work after a time t is only of the order of the standard deviation of the work
-        # that has come in: more than three of these is drift.
-        "unstable": float(left > 3.0 * math.sqrt(square)),
-    }
-
-
-def _ranked(joint, load, policy, seed, warm, jobs, tally) -> tuple[float, ...]:
-    """Fill the tally; (time, area of number, area of work, work left, sum of squared sizes, jobs done in time).
-
-    Times and areas are from the end of the warm-up to the last arrival, which ends the time to be done in.
-    """
+        return metrics(tally, _first_come(joint, load, seed, warm, jobs, tally))
     theta = resolve(policy, joint, load)
     decides = policy.name in ("skippredict", "delaypredict")
     server = Predicting(policy, theta, joint, load, seed) if decides else Server(policy, theta)
-    started, areas, square = 0.0, (0.0, 0.0), 0.0
-    sees = decides or "predicted" in policy.sees
-    for counted, gaps, sizes, predictions in _chunks(joint, load, seed, warm, jobs, sees):
-        done = server.serve(gaps, sizes, predictions)
-        square += float(np.square(sizes).sum())  # a dot product would start the threads of a BLAS
-        if counted:
-            tally.add(done, started)
-        else:
-            started, areas = server.now, server.areas
-    number, work = (end - begin for end, begin in zip(server.areas, areas, strict=True))
-    run = server.now - started, number, work, server.work, square, tally.sums[0]
-    tally.add(server.drain(), started)
-    return run
-
-
-def _chunks(
-    joint: Any, load: float, seed: int, warm: int, jobs: int, predicted: bool
-) -> Iterator[tuple[bool, np.ndarray, np.ndarray, np.ndarray]]:
-    """(counted, gaps, sizes, predictions) of one replication, chunk by chunk, valid until the next.
-
-    A chunk lies wholly in the warm-up or after it. Without `predicted` nobody looks at the predictions, and
-    the sizes stand in for them.
-    """
-    source = streams(seed)
-    scale = joint.sizes.mean / load
-    room = np.empty((3, CHUNK))
-    for counted, length in ((False, warm), (True, jobs)):
-        for first in range(0, length, CHUNK):
-            gaps, sizes, predictions = room[:, : min(CHUNK, length - first)]
-            fill_exponential(source.gaps, gaps)
-            gaps *= scale
-            joint.sizes.fill(source.sizes, sizes)
-            if predicted and not joint.is_exact:
-                joint.fill_predictions(source.predictions, sizes, predictions)
-            else:
-                predictions = sizes
-            yield counted, gaps, sizes, predictions
+    arrivals = chunks(joint, load, seed, warm, jobs, decides or "predicted" in policy.sees)
+    return metrics(tally, run(server, arrivals, tally))
 
 
 def _first_come(joint, load, seed, warm, jobs, tally) -> tuple[float, ...]:
-    """As `_ranked`, first come first served: the jobs of a chunk are all done within its call."""
+    """As `replication.run`, first come first served: the jobs of a chunk are all done within its call."""
     serve = serve_fcfs()
     source = streams(seed)
     words, scale = words_of(source.gaps), joint.sizes.mean / load

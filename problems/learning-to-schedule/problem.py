@@ -16,7 +16,7 @@ from openqueues.models.laws import joint_law
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues import Server
-from openqueues.models.queues.single import CHUNK, WARM_UP
+from openqueues.models.queues.replication import CHUNK, WARM_UP
 from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import derive_seed, streams
 

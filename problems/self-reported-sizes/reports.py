@@ -13,7 +13,7 @@ import numpy as np
 from openqueues.models.exponential import fill_exponential
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues import Server
-from openqueues.models.queues.single import CHUNK, WARM_UP
+from openqueues.models.queues.replication import CHUNK, WARM_UP
 from openqueues.models.streams import streams
 
 FACTORS = (0.125, 0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0, 8.0)
