@@ -185,8 +185,9 @@ def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str
         "headlines.svg",
         "Gap between floor and ceiling that each policy closes, entry by entry",
         "How much of the gap between blind and clairvoyant service each policy closes, at each entry's "
-        "headline point, with 95% intervals where the numbers are simulated. 0%: the floor; 100%: the "
-        "ceiling.",
+        "headline point, by what it is told, with 95% intervals where the numbers are simulated. 0%: the "
+        "floor; 100%: the ceiling; what lies further out is cut off. At the right the best policy that is "
+        "not told the sizes; the boards on the entries' pages name them all.",
         "headlines",
     )
 
@@ -196,28 +197,31 @@ def _finite(value: float | None) -> bool:
 
 
 def _headlines(scored: list[tuple[Entry, list[dict]]]):
-    drawing = style.figure(8.0, 0.9 + 0.62 * len(scored))
+    drawing = style.figure(8.0, 0.9 + 0.5 * len(scored))
     axis = drawing.subplots()
-    seen: dict[str, None] = {}
     for row, (_, scores) in enumerate(scored):
         for k, item in enumerate(sorted(scores, key=lambda row: row["score"])):
-            look = style.look(item["policy"])
-            y = row + (0.16 if k % 2 else -0.16)
+            colour, marker = style.CLASSES[item["information"]]
             axis.errorbar(
-                [100 * item["score"]], [y], xerr=[100 * (item["halfwidth"] or 0)], marker=look.marker,
-                color=look.colour, markerfacecolor=look.face, linestyle="none", elinewidth=1.1, capsize=2,
-                markersize=6.5,
+                [100 * item["score"]], [row + (0.16 if k % 2 else -0.16)], xerr=[100 * (item["halfwidth"] or 0)],
+                marker=marker, color=colour, linestyle="none", elinewidth=1.1, capsize=2, markersize=6.5,
             )  # fmt: skip
-            seen[item["policy"]] = None
+        told = [item for item in scores if item["information"] != "oracle"]
+        if told:
+            best = style.name(max(told, key=lambda item: item["score"])["policy"])
+            axis.annotate(best, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
         if row % 2 == 0:
             axis.axhspan(row - 0.5, row + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
-    labels = [f"{', '.join(entry.answers)}  {entry.title}" for entry, _ in scored]
-    axis.set_yticks(range(len(scored)), ["\n".join(textwrap.wrap(label, 30)) for label in labels])
+    titles = [
+        textwrap.shorten(f"{', '.join(entry.answers)}  {entry.title}", 62, placeholder=" …") for entry, _ in scored
+    ]
+    axis.set_yticks(range(len(scored)), ["\n".join(textwrap.wrap(title, 34)) for title in titles])
     axis.set_ylim(len(scored) - 0.5, -0.5)
-    axis.set_xlim(left=max(axis.get_xlim()[0], -60))
+    axis.set_xlim(-25, 110)
     axis.grid(False, axis="y")
     axis.set_xlabel("gap closed [%]")
-    style.legend(drawing, list(seen), lines=False)
+    present = {item["information"] for _, scores in scored for item in scores}
+    style.legend_of_classes(drawing, [name for name in style.CLASSES if name in present])
     return drawing
 
 

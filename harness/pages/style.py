@@ -39,6 +39,14 @@ FIXED = {
     "onebit-true": ("#66c2a5", "o"),
 }
 BITS = ("#a6dba0", "#7fc97f", "#4daf6a", "#1b9e77", "#0b7a5b", "#00543d", "#003626")
+# By what a policy is told, where the policies are too many to name.
+CLASSES = {
+    "blind": (GREY, "o"),
+    "one bit": (GREEN, "s"),
+    "predictions": (VERMILION, "^"),
+    "distributions": (PURPLE, "D"),
+    "oracle": (BLACK, "v"),
+}
 NAMES = {
     "las": "LAS",
     "bounce": "SPRPT with bounce",
@@ -180,3 +188,14 @@ def legend(drawn: Figure, policies: list[str], lines: bool = True) -> None:
     drawn.legend(
         handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2
     )
+
+
+def legend_of_classes(drawn: Figure, classes: list[str]) -> None:
+    """What policies are told, below the panels."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for told in classes:
+        colour, marker = CLASSES[told]
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", label=told))
+    drawn.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.6)
