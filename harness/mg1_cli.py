@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from openqueues.models.errors import InputError
 
 DIGITS = 13
-SIMULATED = ("p50", "p90", "p99", "p999")  # the quantiles that a simulation gives
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +107,7 @@ def _tails(joint, load: float, name: str, levels: dict[str, float], simulated: b
 
 def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed: int) -> tuple[dict, dict]:
     """Mean, and quantiles by name, over replications with 95% half-widths; None when one is unstable."""
-    from openqueues.models.queues import simulate
+    from openqueues.models.queues import QUANTILES, simulate
     from openqueues.models.streams import derive_seed
     from openqueues.statistics import mean_and_halfwidth
 
@@ -124,7 +123,7 @@ def _simulated(joint, load: float, name: str, jobs: int, replications: int, seed
         return {"simulated_mean": None, "simulated_halfwidth": None}, {}
     mean, width = mean_and_halfwidth([values["mean_response"] for values in runs])
     tails = {}
-    for key in SIMULATED:
+    for key in QUANTILES:
         value, halfwidth = mean_and_halfwidth([values[key] for values in runs])
         tails[key] = {"simulated": value, "halfwidth": halfwidth}
     return {"simulated_mean": mean, "simulated_halfwidth": width}, tails

@@ -12,8 +12,6 @@ from typing import Any
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import JointLaw, joint_law
 
-LEVELS = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-
 
 def simulate(point: Mapping[str, Any], policy: str, seed: int, jobs: int) -> dict[str, float]:
     """One replication at `point`; metrics as in openqueues.models.queues.simulate."""
@@ -33,25 +31,34 @@ def exact(
     from openqueues.models import analysis
 
     name, system = policy.partition(":")[0], _system(point)
-    for wanted in quantiles:
-        if wanted not in LEVELS:
-            raise unknown("quantile", str(wanted), LEVELS)
+    levels = _levels(quantiles) if quantiles else ()
     if name not in analysis.analysable():
         return None
     result = analysis.mean_response(*system, policy)
     metrics = {"mean_response": (result.mean_response, result.error)}
     if quantiles and name in analysis.TAILED:
-        metrics.update(_quantiles(*system, policy, tuple(quantiles)))
+        known = _quantiles(*system, policy, levels)
+        metrics.update({wanted: known[level] for wanted, level in zip(quantiles, levels, strict=True)})
     return metrics
+
+
+def _levels(quantiles: Sequence[str]) -> tuple[float, ...]:
+    from openqueues.models.queues import QUANTILES
+
+    for wanted in quantiles:
+        if wanted not in QUANTILES:
+            raise unknown("quantile", str(wanted), QUANTILES)
+    return tuple(QUANTILES[wanted] for wanted in quantiles)
 
 
 # Points often differ in a key that most policies do not look at.
 @lru_cache(maxsize=1024)
-def _quantiles(joint: JointLaw, load: float, policy: str, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def _quantiles(
+    joint: JointLaw, load: float, policy: str, levels: tuple[float, ...]
+) -> dict[float, tuple[float, float]]:
     from openqueues.models.analysis import quantiles
 
-    known = quantiles(joint, load, policy, [LEVELS[name] for name in names])
-    return {name: known[LEVELS[name]] for name in names}
+    return quantiles(joint, load, policy, list(levels))
 
 
 def _system(point: Mapping[str, Any]) -> tuple[JointLaw, float]:

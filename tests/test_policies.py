@@ -30,7 +30,35 @@ def test_a_policy_file_gives_the_numbers_of_the_same_built_in_policy(tmp_path):
     assert simulate(JOINT, 0.8, str(path), 1, 20_000) == simulate(JOINT, 0.8, "sprpt", 1, 20_000)
 
 
+def test_a_policy_file_takes_parameters_and_may_have_functions_of_its_own(tmp_path):
+    path = tmp_path / "later.py"
+    path.write_text(
+        "SEES = ('predicted', 'age')\nSHAPE = 'falling'\nPARAMETERS = {'weight': 1.0}\n"
+        "def left(predicted, age):\n    return predicted - age\n"
+        "def rank(predicted, age, weight):\n    return left(predicted, weight * age)\n"
+    )
+    plain = simulate(JOINT, 0.8, "sprpt", 1, 20_000)
+    assert simulate(JOINT, 0.8, str(path), 1, 20_000) == plain
+    assert simulate(JOINT, 0.8, f"{path}:weight=0", 1, 20_000) == simulate(JOINT, 0.8, "pspjf", 1, 20_000) != plain
+    with pytest.raises(InputError, match="did you mean 'weight'"):
+        policy(f"{path}:wieght=0")
+
+
+def test_the_class_of_information_follows_from_what_is_seen_unless_the_file_states_it(tmp_path):
+    told = {"fcfs": "blind", "sprpt": "predictions", "onebit": "one bit", "srpt": "oracle", "gittins": "distributions"}
+    assert {name: policy(name).information for name in told} == told
+    path = tmp_path / "routing.py"
+    path.write_text(
+        "SEES = ('queue',)\nSHAPE = 'decision'\nINFORMATION = 'predictions'\ndef decide(queue):\n    return queue\n"
+    )
+    assert policy(str(path)).information == "predictions"
+    with pytest.raises(InputError, match="has no rank"):
+        simulate(JOINT, 0.8, str(path), 1, 100)
+
+
 BAD = {
+    GOOD.replace("'falling'", "'table'"): "names its kind",
+    GOOD + "INFORMATION = 'prediction'\n": "did you mean 'predictions'",
     "SEES = ('predicted',)\nSHAPE = 'falling'\n": "no function rank",
     "SHAPE = 'falling'\ndef rank(age):\n    return age\n": "SEES",
     GOOD.replace("'predicted', 'age'", "'predicted', 'agee'"): "did you mean 'age'",

@@ -24,12 +24,13 @@ class Analysable:
     by: str = "size"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    settle: Callable[[Queue, dict[str, Any]], dict[str, Any]] | None = None
+    """Makes numbers of the parameters given as `optimal`."""
+
     @property
     def finest(self) -> int:
         """The finest level of resolution."""
         return 1 if self.by == "soap" else 4
-    settle: Callable[[Queue, dict[str, Any]], dict[str, Any]] | None = None
-    """Makes numbers of the parameters given as `optimal`."""
 
 
 def fcfs(queue: Queue) -> Response:
