@@ -255,3 +255,11 @@ def test_the_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_special_functions_are_those_of_scipy():
+    import scipy.special
+    from openqueues.models import special
+
+    for name in ("gammainc", "gammaincc", "ndtr", "ndtri"):
+        assert getattr(special, name) is getattr(scipy.special, name)

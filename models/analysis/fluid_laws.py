@@ -16,9 +16,10 @@ from functools import cached_property
 import numpy as np
 from openqueues.models.errors import InputError
 from openqueues.models.laws import JointLaw, PredictionLaw, SizeLaw
-from openqueues.models.laws.base import floats, positive_part, special
+from openqueues.models.laws.base import floats, positive_part
 from openqueues.models.laws.classes import Bucketed, Classes, announce, partition
 from openqueues.models.laws.noise import Noise
+from openqueues.models.special import gammainc
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ class _Mixture(SizeLaw):
         return np.where(floats(x) < 0, 0.0, density)
 
     def partial_moment(self, k, x):
-        below = special().gammainc(k + 1, positive_part(x)[..., None] / self.types.means)
+        below = gammainc(k + 1, positive_part(x)[..., None] / self.types.means)
         return math.gamma(k + 1) * below @ (self.types.shares * self.types.means**k)
 
     def fill(self, rng, out):

@@ -106,9 +106,3 @@ def probabilities(u: ArrayLike) -> Array:
     u = floats(u)
     return np.where((u >= 0) & (u <= 1), u, np.nan)
 
-
-def special():
-    """scipy.special, imported on first use: it takes longer than all the rest of this package."""
-    import scipy.special
-
-    return scipy.special

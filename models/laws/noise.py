@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from openqueues.models.laws.base import floats, positive_part, special
+from openqueues.models.laws.base import floats, positive_part
+from openqueues.models.special import ndtr
 
 
 class Noise:
@@ -149,7 +150,7 @@ class LognormalNoise(Noise):
         return np.where(v > 0, density, 0.0)
 
     def cdf(self, v):
-        return special().ndtr(self._standardised(v))
+        return ndtr(self._standardised(v))
 
     def moment(self, k):
         return math.exp(k * self._mu + (k * self.sigma) ** 2 / 2)

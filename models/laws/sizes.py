@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from openqueues.models.laws.base import SizeLaw, floats, positive_part, probabilities, special
+from openqueues.models.laws.base import SizeLaw, floats, positive_part, probabilities
 from openqueues.models.laws.parameters import Parameters, spec, unless
+from openqueues.models.special import gammainc, gammaincc, ndtr, ndtri
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,10 +46,10 @@ class Exponential(SizeLaw):
             return -self.mean * np.log1p(-probabilities(u))
 
     def partial_moment(self, k, x):
-        return self.moment(k) * special().gammainc(k + 1, positive_part(x) / self.mean)
+        return self.moment(k) * gammainc(k + 1, positive_part(x) / self.mean)
 
     def tail_moment(self, k, x):
-        return self.moment(k) * special().gammaincc(k + 1, positive_part(x) / self.mean)
+        return self.moment(k) * gammaincc(k + 1, positive_part(x) / self.mean)
 
     def fill(self, rng, out):
         from openqueues.models.exponential import fill_exponential
@@ -107,10 +108,10 @@ class Weibull(SizeLaw):
             return self.scale * (-np.log1p(-probabilities(u))) ** (1 / self.shape)
 
     def partial_moment(self, k, x):
-        return self.moment(k) * special().gammainc(1 + k / self.shape, self._exponent(x))
+        return self.moment(k) * gammainc(1 + k / self.shape, self._exponent(x))
 
     def tail_moment(self, k, x):
-        return self.moment(k) * special().gammaincc(1 + k / self.shape, self._exponent(x))
+        return self.moment(k) * gammaincc(1 + k / self.shape, self._exponent(x))
 
     def fill(self, rng, out):
         from openqueues.models.exponential import fill_exponential
@@ -159,19 +160,19 @@ class Lognormal(SizeLaw):
         return np.where(x > 0, density, 0.0)
 
     def cdf(self, x):
-        return special().ndtr(self._standardised(x))
+        return ndtr(self._standardised(x))
 
     def sf(self, x):
-        return special().ndtr(-self._standardised(x))
+        return ndtr(-self._standardised(x))
 
     def ppf(self, u):
-        return np.exp(self._mu + self.sigma * special().ndtri(probabilities(u)))
+        return np.exp(self._mu + self.sigma * ndtri(probabilities(u)))
 
     def partial_moment(self, k, x):
-        return self.moment(k) * special().ndtr(self._standardised(x) - k * self.sigma)
+        return self.moment(k) * ndtr(self._standardised(x) - k * self.sigma)
 
     def tail_moment(self, k, x):
-        return self.moment(k) * special().ndtr(k * self.sigma - self._standardised(x))
+        return self.moment(k) * ndtr(k * self.sigma - self._standardised(x))
 
     def fill(self, rng, out):
         rng.standard_normal(out=out)
