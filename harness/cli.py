@@ -7,6 +7,7 @@ import os
 import sys
 from difflib import get_close_matches
 
+from openqueues import ONE_THREAD
 from openqueues.models.errors import InputError
 
 TIERS = ("smoke", "standard", "paper")
@@ -32,6 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. 0: done, 1: something failed, 2: the input was wrong."""
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
+        os.environ.update(ONE_THREAD)
+        if "OPENQUEUES_WARM" in os.environ and arguments[:1] in (["run"], ["book"]):
+            from openqueues import warm
+
+            code = warm.ask(arguments)
+            if code is not None:
+                return code
         chosen = _parser(arguments[0] if arguments else "").parse_args(arguments)
         return chosen.act(chosen) or 0
     except InputError as error:
@@ -123,6 +131,22 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
 
         mg1_cli.add_arguments(command)
         command.set_defaults(act=mg1_cli.run)
+
+    command = commands.add_parser("llm", help="requests served by one language model", allow_abbrev=False)
+    if command_name == "llm":
+        from openqueues import llm_cli
+
+        llm_cli.add_arguments(command)
+        command.set_defaults(act=llm_cli.run)
+
+    command = commands.add_parser(
+        "data", help="public traces: what there is, fetching, verifying", allow_abbrev=False
+    )
+    if command_name == "data":
+        from openqueues import data_cli
+
+        data_cli.add_arguments(command)
+        command.set_defaults(act=data_cli.run)
 
     command = commands.add_parser(
         "book", help="pages of entries, and the book made of them", allow_abbrev=False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -310,3 +313,10 @@ def test_table_1_in_one_call():
     spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     assert len(rows) == 56 and all(row["error"] < 1e-6 * row["mean_response"] for row in rows)
     assert min(spent, time.perf_counter() - started) < 2
+
+
+def test_the_number_of_threads_of_blas_is_ours_and_not_the_machines():
+    code = "import os; from openqueues.cli import main; main(['list']); print(os.environ['OPENBLAS_NUM_THREADS'])"
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "7"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "1"

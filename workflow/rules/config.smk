@@ -1,6 +1,8 @@
 # Refuses settings that the schema does not know, and makes sure that `openqueues` is the one beside this Snakemake.
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -20,3 +22,11 @@ except WorkflowError as error:
     raise WorkflowError(f"{wrong} Settings: workflow/config.yaml, or --config on the command line.") from None
 
 shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
+
+# Cells start in a tenth of the time when a process that has loaded the libraries forks them (harness/warm.py).
+# It ends when Snakemake does; where it cannot be reached, on a node of a cluster say, cells start by themselves.
+WARM = tempfile.TemporaryDirectory(prefix="openqueues-")
+
+onstart:
+    os.environ["OPENQUEUES_WARM"] = f"{WARM.name}/socket"
+    subprocess.Popen([sys.executable, "-m", "openqueues.warm", os.environ["OPENQUEUES_WARM"]])
