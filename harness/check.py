@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from openqueues import registry, runner
-from openqueues.entry import Anchor, Entry, Point
+from openqueues.entry import Anchor, Entry, Experiment, Point
 from openqueues.models.errors import InputError
 from openqueues.models.streams import derive_seed
 from openqueues.statistics import student
@@ -39,10 +39,9 @@ def check(name: str) -> list[str]:
     broken = {policy for policy, _ in complaints}
     said = [text for _, text in complaints]
     for experiment in entry.experiments:
-        point = experiment.points("smoke")[0]
         for policy in entry.policies_of(experiment):
             if policy not in broken:
-                said += _replication(entry, problem, experiment.name, point, policy)
+                said += _replication(entry, problem, experiment, policy)
     for anchor in entry.anchors:
         said += _anchor(entry, problem, anchor)
     for policy in entry.all_policies:
@@ -81,11 +80,13 @@ def _policies(entry: Entry) -> list[tuple[str, str]]:
     return found
 
 
-def _replication(entry: Entry, problem: ModuleType, experiment: str, point: Point, policy: str) -> list[str]:
+def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, policy: str) -> list[str]:
     """Complaints about a small replication of a policy, and about exact values and bounds at its point."""
-    where = f"{entry.slug}, experiment '{experiment}', policy '{policy}'"
+    where = f"{entry.slug}, experiment '{experiment.name}', policy '{policy}'"
+    point = experiment.points("smoke")[0]
     argument = registry.policy_argument(entry, policy)
-    seeds = [derive_seed("check", entry.slug, experiment, number) for number in range(2)]
+    runs = range(2 if experiment.tier("smoke").replications else 0)
+    seeds = [derive_seed("check", entry.slug, experiment.name, number) for number in runs]
     first = [runner.simulate(entry, problem, point, argument, seed, JOBS) for seed in seeds]
     said = [f"{where}: {message.rstrip('.')}." for _, _, message in first if message]
     if not said:

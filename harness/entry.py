@@ -43,12 +43,13 @@ class Reference(_Part, kw_only=True):
 
 
 class Metric(_Part, kw_only=True):
-    """A metric that `simulate` returns; one metric of an entry is the main one."""
+    """A metric that `simulate` returns, or only `exact` where it is by analysis; one of an entry is the main one."""
 
     name: str
     unit: str
     direction: Literal["min", "max"] = "min"
     main: bool = False
+    by: Literal["simulation", "analysis"] = "simulation"
 
 
 class Policies(_Part, kw_only=True):
@@ -67,7 +68,10 @@ class Headline(_Part, kw_only=True):
 
 
 class Tier(_Part, kw_only=True):
-    """Jobs counted per replication and number of replications; `grid` keeps part of the experiment's grid."""
+    """Jobs counted per replication and number of replications; `grid` keeps part of the experiment's grid.
+
+    With 0 replications nothing is simulated: the experiment shows what `exact` gives.
+    """
 
     jobs: int
     replications: int
@@ -202,6 +206,11 @@ class Entry(Schema, kw_only=True):
     def main(self) -> Metric:
         """The metric by which policies are scored."""
         return next(metric for metric in self.metrics if metric.main)
+
+    @property
+    def simulated(self) -> list[str]:
+        """Names of the metrics that `simulate` must return."""
+        return [metric.name for metric in self.metrics if metric.by == "simulation"]
 
     @property
     def all_policies(self) -> list[str]:

@@ -163,6 +163,8 @@ def _validate_metrics(entry: Entry) -> None:
     mains = [metric.name for metric in entry.metrics if metric.main]
     if len(mains) != 1:
         raise InputError(f"{len(mains)} metrics are marked main: set main = true for exactly one.")
+    if entry.main.by == "analysis":
+        raise InputError(f"the main metric '{mains[0]}' is by analysis: mark one that is simulated.")
 
 
 def _validate_policies(entry: Entry, builtin: list[str]) -> None:
@@ -206,9 +208,10 @@ def _validate_experiment(entry: Entry, experiment: Experiment, builtin: list[str
         tier = experiment.tier(name)
         if tier.jobs < 1:
             raise InputError(f"{place}, tier {name}: jobs is {tier.jobs}, but must be at least 1.")
-        if tier.replications < 2:
+        if tier.replications < 2 and tier.replications != 0:
             raise InputError(
-                f"{place}, tier {name}: replications is {tier.replications}, but must be at least 2."
+                f"{place}, tier {name}: replications is {tier.replications}, but must be at least 2, or 0 for "
+                "what is by analysis only."
             )
         _validate_grid(tier.grid, f"{place}, tier {name}")
         for key, values in tier.grid.items():

@@ -112,7 +112,7 @@ def simulate(
     entry: Entry, problem: ModuleType, point: Point, policy: str, seed: int, jobs: int
 ) -> tuple[dict[str, float], str, str]:
     """(values, status, message) of one replication; never raises what an entry or a policy raised."""
-    failed = {metric.name: math.nan for metric in entry.metrics}
+    failed = dict.fromkeys(entry.simulated, math.nan)
     try:
         values = problem.simulate(dict(point.parameters), policy, seed, jobs)
     except Exception as error:
@@ -134,7 +134,7 @@ def _wrong(values: Any, entry: Entry) -> str:
     for name, value in values.items():
         if not isinstance(name, str) or not hasattr(value, "__float__") or getattr(value, "ndim", 0):
             return f"returned {type(value).__name__} for the metric {name!r} instead of a number"
-    missing = [metric.name for metric in entry.metrics if metric.name not in values]
+    missing = [name for name in entry.simulated if name not in values]
     if missing:
         return f"does not return the metric '{missing[0]}' that problem.toml declares"
     return ""

@@ -149,6 +149,7 @@ EDITS = [
     ("replications = 3 }", "replications = 3, grid = { load = [0.7] } }", "load = 0.7 is not in the"),
     ("replications = 3 }", "replications = 3, grid = { load = [0.8] } }", "leaves that point out"),
     ("replications = 3 }", "replications = 1 }", "replications is 1, but must be at least 2"),
+    ('unit = "mean sizes" }]', 'unit = "s", by = "analysis" }]', "is by analysis: mark one that is simulated"),
     ("jobs = 1000", "jobs = 0", "jobs is 0, but must be at least 1"),
     ("jobs = 1000", "jobs = 1e3", "smoke jobs"),
     ("smoke = {", "smok = {", "unknown key 'smok': did you mean 'smoke'?"),

@@ -172,7 +172,7 @@ def _lines(
                 place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common
             )
     values = sorted({value for value in data[experiment.x]})
-    if experiment.x == "load":
+    if experiment.x == "load" and len(values) > 1:
         axis.set_xscale("log")
     elif len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 30:
         axis.set_xscale("log")

@@ -53,6 +53,14 @@ NAMES = {
     "onebit": "one bit",
     "onebit-true": "one bit of the true size",
     "kbit": "k bits",
+    "serpt": "SERPT",
+    "mserpt": "M-SERPT",
+    "gittins": "Gittins",
+    "robust": "robust Gittins",
+    "trail": "TRAIL",
+    "hedge": "hedging",
+    "skippredict": "SkipPredict",
+    "delaypredict": "DelayPredict",
 }
 
 

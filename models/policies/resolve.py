@@ -7,6 +7,7 @@ openqueues.models.analysis.gittins becomes that table of ranks for the law at ha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -47,6 +48,18 @@ def resolve(policy: Policy, joint: Any, load: float) -> tuple[Any, ...]:
 
         values["table"] = stretched(values["table"], values["alpha"])
     return tuple(_number(policy, name, value) for name, value in values.items())
+
+
+def rank_function(policy: Policy, joint: Any, load: float) -> Callable[..., float]:
+    """The policy's rank, uncompiled, as a function of size, predicted and age for jobs of the law `joint`."""
+    scope: dict[str, Any] = {}
+    exec(compile(policy.source, str(policy.path), "exec"), scope)
+    values = dict(zip(policy.parameters, resolve(policy, joint, load), strict=True))
+
+    def rank(**columns: float) -> float:
+        return float(scope["rank"](*((columns | values)[name] for name in policy.arguments)))
+
+    return rank
 
 
 def check_limits(name: str, values: dict[str, Any]) -> None:
