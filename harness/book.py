@@ -136,7 +136,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
             text = text.replace(f"<!-- {name} -->", content)
         page.write_text(text, encoding="utf-8")
     (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
-    (source / "coverage.md").write_text(site.coverage(entries), encoding="utf-8")
+    (source / "coverage.md").write_text(site.coverage(entries, facts), encoding="utf-8")
     (source / "performance.md").write_text(
         site.performance(Path("benchmarks/results.json")), encoding="utf-8"
     )

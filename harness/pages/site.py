@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from openqueues import registry, verdicts
 from openqueues.pages import reproduction, style
-from openqueues.pages.markdown import digits, escape, figure, fold, span, table
+from openqueues.pages.markdown import digits, escape, figure, fold, interval, span, table
 
 if TYPE_CHECKING:
     from openqueues.entry import Entry
@@ -129,15 +129,18 @@ def conflicts(rows: list[dict]) -> str:
     return table(header, lines, "llllrl")
 
 
-def coverage(entries: list[Entry]) -> str:
-    """Every question of the paper: what is asked, what a run must show, and which entry does."""
+def coverage(entries: list[Entry], facts: dict[str, dict]) -> str:
+    """Every question of the paper: what is asked, what a run must show, which entry does, and how far it got."""
     found = answering(entries)
     questions = registry.questions()
     done = sum(1 for question in questions if found.get(question))
     text = [
         "# Coverage of the paper's questions\n",
         f"The paper asks {len(questions)} open questions; {done} have an entry. The state of the theory is "
-        "kept by hand, with a date and a note on each entry's page; everything else here is generated.\n",
+        "kept by hand, with a date and a note on each entry's page; everything else here is generated. The best "
+        "policy is the best at the entry's headline point of those that are not told the sizes and are not the "
+        "ceiling: with the share of the gap between floor and ceiling that it closes, or, where nothing is "
+        "known to be a ceiling, with the value itself, which progress would move.\n",
     ]
     sections: dict[str, list[list[str]]] = defaultdict(list)
     for question in questions.values():
@@ -148,14 +151,42 @@ def coverage(entries: list[Entry]) -> str:
             or "none yet"
         )
         sections[question.section].append(
-            [f"[{question.id} {sign}]{{.chip .{kind}}}", escape(question.gist), escape(question.show), links]
+            [
+                f"[{question.id} {sign}]{{.chip .{kind}}}", escape(question.gist), escape(question.show), links,
+                "; ".join(filter(None, (best(entry, facts) for entry in found.get(question.id, [])))) or "–",
+            ]  # fmt: skip
         )
     for key, rows in sections.items():
         text += [
             f"## {key} {SECTIONS.get(key, '')}\n",
-            table(["", "asked", "what a run must show", "entry"], rows, "llll"),
+            table(["", "asked", "what a run must show", "entry", "best policy so far"], rows, "lllll"),
         ]
     return "\n".join(text)
+
+
+def best(entry: Entry, facts: dict[str, dict]) -> str:
+    """The best policy at the headline with its score, else with its value; empty where there is none."""
+    leader = _leader(entry, facts.get(entry.slug, {}).get("scores", []))
+    if leader is None:
+        return ""
+    name = escape(style.name(leader["policy"]))
+    if _finite(leader["score"]):
+        width = 100 * (leader["halfwidth"] or 0)
+        sure = f"\u00a0±\u00a0{width:.1f}" if width >= 0.05 else ""
+        return f"{name}: {100 * leader['score']:.1f}%{sure} of the gap"
+    value = interval(leader["mean"], leader["mean_halfwidth"] or 0.0)
+    return f"{name}: {entry.main.name.replace('_', ' ')} {value} {escape(entry.main.unit)}"
+
+
+def _leader(entry: Entry, scores: list[dict]) -> dict | None:
+    """The best row of the board that is neither told the sizes nor the ceiling."""
+    rows = [row for row in scores if row["information"] != "oracle" and row["policy"] != entry.policies.ceiling]
+    scored = [row for row in rows if _finite(row["score"])]
+    if scored:
+        return max(scored, key=lambda row: row["score"])
+    sign = 1 if entry.main.direction == "max" else -1
+    measured = [row for row in rows if _finite(row["mean"])]
+    return max(measured, key=lambda row: sign * row["mean"], default=None)
 
 
 def contents(template: str, entries: list[Entry]) -> str:
@@ -187,7 +218,7 @@ def headlines(entries: list[Entry], facts: dict[str, dict], folder: Path) -> str
         "How much of the gap between blind and clairvoyant service each policy closes, at each entry's "
         "headline point, by what it is told, with 95% intervals where the numbers are simulated. 0%: the "
         "floor; 100%: the ceiling; what lies further out is cut off. At the right the best policy that is "
-        "not told the sizes; the boards on the entries' pages name them all.",
+        "neither told the sizes nor the ceiling; the boards on the entries' pages name them all.",
         "headlines",
     )
 
@@ -199,17 +230,16 @@ def _finite(value: float | None) -> bool:
 def _headlines(scored: list[tuple[Entry, list[dict]]]):
     drawing = style.figure(8.0, 0.9 + 0.5 * len(scored))
     axis = drawing.subplots()
-    for row, (_, scores) in enumerate(scored):
+    for row, (entry, scores) in enumerate(scored):
         for k, item in enumerate(sorted(scores, key=lambda row: row["score"])):
             colour, marker = style.CLASSES[item["information"]]
             axis.errorbar(
                 [100 * item["score"]], [row + (0.16 if k % 2 else -0.16)], xerr=[100 * (item["halfwidth"] or 0)],
                 marker=marker, color=colour, linestyle="none", elinewidth=1.1, capsize=2, markersize=6.5,
             )  # fmt: skip
-        told = [item for item in scores if item["information"] != "oracle"]
-        if told:
-            best = style.name(max(told, key=lambda item: item["score"])["policy"])
-            axis.annotate(best, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        if leader := _leader(entry, scores):
+            at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+            axis.annotate(style.name(leader["policy"]), (1.01, row), **at)
         if row % 2 == 0:
             axis.axhspan(row - 0.5, row + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
     titles = [
