@@ -40,8 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quantiles",
-        metavar="Q,Q",
-        help="quantiles of the response time, too, like 0.5,0.99,0.999; by simulation only 0.5, 0.9, 0.99, 0.999",
+        nargs="*",
+        metavar="Q",
+        help="quantiles of the response time, too, like 0.5 0.99 or 0.5,0.99 (by themselves: 0.5, 0.9, 0.99, 0.999, "
+        "the ones that are simulated)",
     )
     parser.add_argument("--simulate", metavar="JOBS", help="simulate so many jobs per replication, too")
     parser.add_argument("--replications", metavar="R", default="10", help="replications (default: 10)")
@@ -179,14 +181,15 @@ def _error(error: float | None) -> str:
     return "-" if error is None else f"{error:.1e}"
 
 
-def _levels(text: str | None) -> dict[str, float]:
-    """Names like p50, p99, p999 and levels, ascending, of a list like 0.5,0.99,0.999."""
-    if text is None:
+def _levels(texts: list[str] | None) -> dict[str, float]:
+    """Names like p50, p99, p999 and levels, ascending, of texts like 0.5,0.99; of no text those simulated."""
+    if texts is None:
         return {}
     from openqueues.models.analysis import checked_level
+    from openqueues.models.queues import QUANTILES
 
-    levels = set()
-    for part in text.split(","):
+    levels = set() if texts else set(QUANTILES.values())
+    for part in ",".join(texts).split(",") if texts else ():
         try:
             level = float(part)
         except ValueError:

@@ -79,7 +79,6 @@ COMMANDS = [
     (MG1 + "--quantiles 0.9999999", "quantiles are analysed for levels from 0.001 to 0.99999"),
     (MG1 + "--quantiles half", "--quantiles has 'half', which is not a number"),
     (MG1 + "--quantiles 0.5,", "--quantiles has '', which is not a number"),
-    (MG1 + "--quantiles", "argument --quantiles: expected one argument"),
     ("mg1 --load 0.8 --policy bounce --quantiles 0.5", "quantiles of policy 'bounce' are not analysed"),
     ("mg1 --load 0.8 --policy ps --sizes deterministic --quantiles 0.5", "'deterministic' has none"),
     ("mg1 --load 0.8 --policy {files}/mine.py", "add --simulate JOBS"),

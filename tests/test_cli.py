@@ -261,6 +261,15 @@ def test_mg1_simulation_meets_analysis_on_common_jobs():
     assert rows != json.loads(done(*[4 if word == 3 else word for word in command]))
 
 
+def test_mg1_quantiles_by_themselves_with_spaces_or_with_commas():
+    command = ["mg1", "--load", 0.5, "--policy", "fcfs", "--json", "--quantiles"]
+    more = ((), (0.999, 0.5), ("0.5,0.999",))
+    plain, spaces, commas = (json.loads(done(*command, *given))[0]["quantiles"] for given in more)
+    assert list(plain) == ["p50", "p90", "p99", "p999"]
+    assert spaces == commas == {name: plain[name] for name in ("p50", "p999")}
+    assert plain["p50"]["value"] == pytest.approx(2 * math.log(2), rel=1e-3)
+
+
 def test_mg1_quantiles_by_analysis_and_by_simulation():
     command = ["mg1", "--load", 0.5, "--policy", "fcfs", "--policy", "bounce", "--quantiles", "0.99,0.5,0.25"]
     command += ["--simulate", 20000]
