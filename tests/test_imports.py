@@ -20,6 +20,7 @@ DOORS = {
     "openqueues.models.analysis",
     "openqueues.models.errors",
     "openqueues.models.laws",
+    "openqueues.models.llm",
     "openqueues.models.policies",
     "openqueues.models.policies.resolve",
     "openqueues.models.queues",

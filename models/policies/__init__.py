@@ -5,7 +5,8 @@
                 gives the next age at which the rank changes direction or jumps; "sharing": no rank,
                 processor sharing; "table": the rank of a table made for the law at hand, of the kind that
                 the parameter `table` names; "decision": no rank but decide(...), whose columns and meaning
-                belong to the model that asks (where to send a job, whether to predict it, ...)
+                belong to the model that asks (where to send a job, whether to predict it, ...);
+                "order", "falling order": rank(...) of requests to a language model (models/llm/policies)
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
     INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
@@ -31,7 +32,10 @@ SHAPES = {
     "sharing": (),
     "table": ("rank", "turn"),
     "decision": ("decide",),
+    "order": ("rank",),
+    "falling order": ("rank",),
 }
+_OTHER_COLUMNS = ("decision", "order", "falling order")  # those of the model that asks
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _FOLDER = Path(__file__).parent
 
@@ -140,7 +144,7 @@ def _read(path: Path) -> dict[str, Any]:
         source, shape = f"{source}\n\n{shared}", "general"
         functions |= _functions(ast.parse(shared))
     sees = tuple(constants["SEES"])
-    columns = "" if shape == "decision" else f" (columns: {', '.join(COLUMNS)})"
+    columns = "" if shape in _OTHER_COLUMNS else f" (columns: {', '.join(COLUMNS)})"
     for name in SHAPES[shape]:
         if name not in functions:
             raise InputError(f"{where} has SHAPE = '{shape}' but no function {name}: write def {name}(...).")
@@ -199,7 +203,7 @@ def _check_constants(constants: dict[str, Any], where: str) -> None:
     sees = constants["SEES"]
     if not isinstance(sees, tuple | list) or not all(isinstance(column, str) for column in sees):
         raise InputError(f"{where}: SEES must be a tuple of column names, for example ('predicted',).")
-    for column in sees if constants.get("SHAPE") != "decision" else ():
+    for column in sees if constants.get("SHAPE") not in _OTHER_COLUMNS else ():
         if column not in COLUMNS:
             raise unknown(f"column in SEES of {where}", column, COLUMNS)
     if constants["INFORMATION"] not in ("", *INFORMATION):

@@ -99,13 +99,30 @@ def kernel(
         except NumbaError as error:
             names = " or ".join(f"'{policy.name}'" for policy in policies)
             functions = [name for policy in policies for name in SHAPES[policy.shape][:1]]
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"policy {names} cannot be compiled ({reason}): keep {' and '.join(functions)} to numbers, math and "
-                "plain control flow."
-            ) from None
+            raise _not_compiled(names, " and ".join(functions), error) from None
 
     return run
+
+
+def load(text: str, policy: str, function: str) -> Callable:
+    """`serve` of a module of this text, compiled for a policy's function as it is loaded, and cached as kernels are.
+
+    Raises InputError for a function that numba cannot compile.
+    """
+    from numba.core.errors import NumbaError
+
+    try:
+        return _load(text)
+    except NumbaError as error:
+        raise _not_compiled(f"'{policy}'", function, error) from None
+
+
+def _not_compiled(policies: str, functions: str, error: Exception) -> InputError:
+    lines = [line for line in str(error).strip().splitlines() if line and not line.startswith("During: ")]
+    reason = lines[-1].strip() if lines else type(error).__name__
+    return InputError(
+        f"policy {policies} cannot be compiled ({reason}): keep {functions} to numbers, math and plain control flow."
+    )
 
 
 def _bound(policy: Policy, theta: str, columns: Sequence[str]) -> list[str]:

@@ -1,0 +1,311 @@
+# ruff: noqa: F821
+"""Template of the engine's kernel, 3 of 3: admission, the steps, and the jump over steps that are alike.
+
+Between an admission and the next event that can change the plan (a completion, a block that is missing, an
+arrival that could be admitted, for some policies any step) the same requests decode, so `jump` goes over all
+those steps at once. tests/slow_llm.py says the same step by step.
+"""
+
+import numpy as np
+from numba import njit
+
+
+@part
+def peak_tokens(s, i, prompts):
+    """Most tokens resident at once if i starts now: a request makes its j-th token from now with target + j - 1."""
+    members = s.count[RUNNING] + prompts + 2
+    horizon, size = s.lists[HORIZON], s.lists[SIZE]
+    for k in range(members):
+        if k < s.count[RUNNING]:
+            v = s.lists[ACTIVE, k]
+        elif k < members - 2:
+            v = s.lists[ADMITTED, k - s.count[RUNNING]]
+        else:
+            v = s.count[PARTIAL] if k == members - 2 else i
+        made = made_of(s, v) if v >= 0 else 0
+        horizon[k] = max(int(np.ceil(estimate_of(s, v, made))), 1) if v >= 0 else 0
+        size[k] = s.job[v, INPUT] + made - 1 if v >= 0 else 0
+    peak = 0
+    for k in range(members):
+        tokens = 0
+        for other in range(members):
+            if horizon[other] >= horizon[k]:
+                tokens += size[other] + horizon[k]
+        peak = max(peak, tokens if horizon[k] > 0 else 0)
+    return peak
+
+
+@part
+def may_admit(s, i, prompts, promised):
+    """Whether the policy lets the first waiting request start in this step."""
+    now, arrived, made = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0, s.job[i, MADE]
+    partial = 1 if s.count[PARTIAL] >= 0 else 0
+    answer = s.admit_of(
+        arrived,
+        float(s.job[i, INPUT]),
+        float(s.job[i, OUTPUT]),
+        float(s.job[i, OUTPUT] - made),
+        s.real[i, PREDICTED],
+        estimate_of(s, i, made),
+        float(made),
+        s.real[i, KIND],
+        s.real[i, DEADLINE],
+        s.real[i, PRICE],
+        0.0,
+        now,
+        now - arrived,
+        float(s.job[i, INPUT] + made),
+        float(s.count[FREE] * s.block),
+        float(s.total * s.block),
+        float(s.count[RUNNING] + prompts + partial),
+        float(s.count[WAITING]),
+        float(prompts),
+        float(promised),
+        float(peak_tokens(s, i, prompts)) if s.peaks else 0.0,
+        s.constants[THETA],
+        s.constants[THETA + 1],
+        s.constants[THETA + 2],
+        s.constants[THETA + 3],
+    )
+    return answer != 0.0
+
+
+@inlined
+def budget_left(s, promised):
+    """Prompt tokens that a mixed step can still take when `promised` are to be computed for those admitted in it."""
+    if not s.mixed:
+        return 1
+    left = s.budget - s.count[RUNNING] - promised
+    i = s.count[PARTIAL]
+    return left if i < 0 else left - (s.job[i, INPUT] + s.job[i, MADE] - s.job[i, HELD])
+
+
+@inlined
+def admit(s):
+    """Admit waiting requests, the first in order first, until one is blocked; returns how many prompts to compute.
+
+    One that was preempted in this very step is blocked.
+    """
+    prompts, longest, promised = 0, 0, 0
+    if s.drain and s.count[RUNNING] > 0:
+        return 0
+    while s.count[WAITING] > 0 and budget_left(s, promised) > 0:
+        value, i = s.queue[0, RANK], int(s.queue[0, ARRIVAL])
+        tokens = s.job[i, INPUT] + s.job[i, MADE] - s.job[i, HELD]
+        resumes = tokens == 1 and s.job[i, MADE] > 0
+        if not (s.mixed or resumes) and prompts > 0 and (prompts + 1) * max(longest, tokens) > s.budget:
+            break
+        if s.real[i, LOST] == s.count[ITERATIONS]:
+            break
+        if s.asks and not may_admit(s, i, prompts, promised):
+            break
+        if not find_place(s, i, value, prompts):
+            break
+        lacked = blocks_to_start(s, i)
+        if s.memory == TAIL and s.job[i, HELD] > 0:
+            forget_kept(s, i)
+        elif s.memory == SWAP:
+            s.clock[TRANSFER] += s.job[i, HELD] * s.constants[SWAP_MS]
+        if resumes:
+            if s.paged:
+                lacked = blocks(s, s.job[i, HELD]) if s.memory == SWAP else 0
+            join(s, i)
+        else:
+            s.job[i, STATE] = PREFILLS
+            s.real[i, BOUND] = np.inf
+            s.lists[ADMITTED, prompts] = i
+            prompts += 1
+            longest = max(longest, tokens)
+            promised += tokens
+        s.count[FREE] -= lacked
+    return prompts
+
+
+@inlined
+def complete(s, i, had):
+    """A request has made its last token."""
+    s.job[i, STATE] = ENDED
+    s.real[i, FINISH] = s.clock[NOW]
+    s.count[FREE] += had
+    s.count[DONE] += 1
+
+
+@inlined
+def decoded(s, steps):
+    """The running requests have made `steps` tokens each: count them, free what ends."""
+    s.count[FREE] -= growth(s, steps)
+    s.count[CLOCK] += steps
+    s.count[TOKENS] += steps * s.count[RUNNING]
+    while s.count[RUNNING] > 0 and first_end(s) <= s.count[CLOCK]:
+        i = s.lists[ENDING, 0] & ((1 << _ID) - 1)
+        ends_drop(s)
+        had = blocks_of(s, i)
+        leave(s, i)
+        complete(s, i, had)
+
+
+@inlined
+def spend(s, ms, area, steps, computed, peak):
+    """Account for steps that took `ms`: integral of resident tokens, requests computed, most tokens resident."""
+    s.clock[NOW] += ms
+    s.clock[BUSY] += ms
+    s.clock[AREA_TOKENS] += area
+    s.clock[COMPUTED] += computed
+    s.clock[TRANSFER] = 0.0
+    s.count[ITERATIONS] += steps
+    s.count[PEAK] = max(s.count[PEAK], peak)
+
+
+@inlined
+def prefill(s, prompts):
+    """One step with the prompt begun before, those just admitted and, in a mixed step, a token of each that decodes."""
+    decoding = s.count[RUNNING] if s.mixed else 0
+    left = s.budget - decoding if s.mixed else 1 << 60
+    begun = s.count[PARTIAL]
+    new, squares, written, computed = 0, 0.0, 0, decoding
+    for k in range(-1, prompts):
+        i = begun if k < 0 else s.lists[ADMITTED, k]
+        if i >= 0:
+            start = s.job[i, HELD]
+            end = min(s.job[i, INPUT] + s.job[i, MADE], start + left)
+            s.job[i, HELD] = end
+            left -= end - start
+            new += end - start
+            squares += (end - start) * float(end + start)
+            written += end
+            computed += 1 if end > start else 0
+    attended = s.count[TOKENS] + decoding
+    resident = attended + written + s.count[KEPT_TOKENS]
+    ms = prefill_ms(s.constants, new, squares, decoding, attended) + s.clock[TRANSFER]
+    spend(s, ms, ms * resident, 1, computed, resident)
+    if decoding > 0:
+        decoded(s, 1)
+    s.count[PARTIAL] = -1
+    for k in range(-1, prompts):
+        i = begun if k < 0 else s.lists[ADMITTED, k]
+        if i < 0:
+            continue
+        if s.job[i, HELD] < s.job[i, INPUT] + s.job[i, MADE]:
+            s.count[PARTIAL] = i
+            continue
+        had = blocks_of(s, i)
+        s.job[i, MADE] += 1
+        if s.job[i, MADE] == 1:
+            s.real[i, FIRST] = s.clock[NOW]
+        if s.job[i, MADE] == s.job[i, OUTPUT]:
+            complete(s, i, had)
+        else:
+            join(s, i)
+
+
+@inlined
+def matters(s, i):
+    """Whether request i, arriving while the batch decodes, could change the plan."""
+    if s.drain or budget_left(s, 0) <= 0:
+        return False
+    if s.preempt == FOR_NONE and (crowded(s, 0) or lacking(s, i) > s.count[KEPT_BLOCKS]):
+        return False
+    return s.count[WAITING] == 0 or s.timed or rank(s, i) < s.queue[0, RANK]
+
+
+@part
+def steps_to_rise(s, steps):
+    """The steps, at most `steps`, until a renewed prediction puts a running request behind the first that waits."""
+    value = s.queue[0, RANK]
+    for k in range(s.count[RUNNING]):
+        i = s.lists[ACTIVE, k]
+        made = made_of(s, i)
+        entries = s.refresh_start[i + 1] - s.refresh_start[i]
+        at = (made // s.every + 1) * s.every
+        while at - made < steps and at <= entries * s.every:
+            if rank_at(s, i, at, 1.0) > value:
+                steps = at - made
+            at += s.every
+    return steps
+
+
+@inlined
+def jump(s, one):
+    """Decode with the present batch until the plan can change, one step at least (if `one`, at most)."""
+    running = s.count[RUNNING]
+    steps = 1
+    if not (one or (s.restless and s.count[WAITING] > 0)):
+        steps = fitting_steps(s, first_end(s) - s.count[CLOCK])
+        if s.renews and s.count[WAITING] > 0:
+            steps = steps_to_rise(s, steps)
+    floor, const, growing = decode_line(s.constants, running)
+    attended = s.count[TOKENS] + running
+    first, growing = const + growing * attended, growing * running
+    start = s.clock[NOW] + s.clock[TRANSFER]
+    ms = decode_ms(floor, first, growing, steps)
+    while steps > 1 and s.count[NEXT] < s.n:
+        i = s.count[NEXT]
+        arrival = s.real[i, ARRIVED]
+        if start + ms < arrival:
+            break
+        if matters(s, i):
+            most = steps
+            steps = decode_steps(floor, first, growing, most, arrival - start)
+            while steps > 1 and start + decode_ms(floor, first, growing, steps - 1) >= arrival:
+                steps -= 1
+            while steps < most and start + decode_ms(floor, first, growing, steps) < arrival:
+                steps += 1
+            ms = decode_ms(floor, first, growing, steps)
+            break
+        s.count[NEXT] += 1
+        enqueue(s, i)
+    partial = s.count[PARTIAL]
+    resident = attended + s.count[KEPT_TOKENS] + (s.job[partial, HELD] if partial >= 0 else 0)
+    area = decode_area(floor, first, growing, steps, resident, running) + s.clock[TRANSFER] * resident
+    ms += s.clock[TRANSFER]
+    spend(s, ms, area, steps, float(steps) * running, resident + (steps - 1) * running)
+    decoded(s, steps)
+
+
+@njit(cache=True, nogil=True)
+def serve(rank_of, admit_of, job, real, constants, refresh_start, refreshed, every, setting, blocks_free):
+    """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
+
+    rank_of, admit_of: the policy's functions. job (n, 10), real (n, 9): see state_kernel.py; times in ms.
+    constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
+    most running, budget, watermark) and the switches in the order below. count[FAILED] is 1 + the request whose
+    rank was not a number, or -1 when nothing could run although requests waited, or -2 when there were more preemptions than ten times
+    the tokens: a policy that preempts without end.
+    """
+    n = job.shape[0]
+    block, most_running, budget, watermark = setting[:4]
+    mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:]
+    places = min(n, most_running) + 1
+    count, clock = np.zeros(18, np.int64), np.zeros(5)
+    count[FREE], count[PARTIAL] = blocks_free, -1
+    queue, lists, phases = np.empty((n + 1, 2)), np.empty((5, 2 * places + 64), np.int64), np.zeros(block, np.int64)
+    limits = (n, every, blocks_free, block, most_running, budget, watermark)
+    switches = (mixed != 0, drain != 0, may_preempt, paged != 0)
+    more = (restless != 0, timed != 0, falls != 0, renews != 0, asks != 0, peaks != 0)
+    arrays = (job, real, queue, lists, phases, count, clock, constants, refresh_start, refreshed)
+    s = Server(rank_of, admit_of, *arrays, *limits, *switches, *more, memory)
+    most_preemptions = 10 * (np.sum(job[:, INPUT]) + np.sum(job[:, OUTPUT]))
+    clock[NOW] = real[0, ARRIVED]
+    while count[DONE] < n and count[FAILED] == 0:
+        while count[NEXT] < n and real[count[NEXT], ARRIVED] <= clock[NOW]:
+            count[NEXT] += 1
+            enqueue(s, count[NEXT] - 1)
+        if s.timed:
+            rank_again(s)
+        preempted = count[PREEMPTIONS]
+        if s.mixed:
+            make_room(s)
+        prompts = admit(s)
+        if prompts > 0 or (count[PARTIAL] >= 0 and count[RUNNING] < s.budget):
+            prefill(s, prompts)
+        elif count[RUNNING] > 0:
+            if not s.mixed:
+                make_room(s)
+            jump(s, count[PREEMPTIONS] > preempted)
+        elif count[NEXT] < n:
+            clock[NOW] = real[count[NEXT], ARRIVED]
+        else:
+            count[FAILED] = -1
+        if count[PREEMPTIONS] > most_preemptions:
+            count[FAILED] = -2
+    return count, clock

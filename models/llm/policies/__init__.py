@@ -1,0 +1,138 @@
+"""Policies of the LLM engine: one short file each, the built-in ones in this folder and a contributor's anywhere.
+
+    SEES        the columns that the policy may look at, see below
+    SHAPE       "falling order": the rank of a running request never rises as it makes tokens (it may where a
+                prediction is renewed); the engine then jumps further. "order": it may rise
+    PARAMETERS  further arguments of rank, numbers with their defaults, given as name:parameter=value; and the
+                switches of the engine that the policy sets: mechanism (vllm), memory (recompute), preempt (False,
+                True or "batch"), reserve (max). Every policy takes these on the command line, whether its file sets them or not.
+    INFORMATION the class of its information: blind, predictions, oracle
+    rank(...)   the lowest is first: waiting requests are admitted in this order, and who has to leave is the last
+                in it; its arguments are the columns of SEES and the parameters. Ties: the earlier arrival is first.
+
+Columns, all floats:
+
+    arrival         s
+    input_tokens    of the prompt
+    predicted       the first prediction of the output tokens
+    estimate        of the tokens still to make: predicted less generated, or the last renewed prediction less
+                    the tokens generated since; may fall below 0
+    generated       output tokens made
+    kind            0 interactive, 1 batch
+    deadline        s, infinity without one
+    price
+    running         1 while it runs, 0 while it waits
+    now, waited     s; time, and time since the arrival. A policy that sees them is ordered anew in each iteration,
+                    which is slower
+    output_tokens, left   the truth: output tokens, and those still to make
+
+A file may also have
+
+    admit(...)  whether the first waiting request may start now. The engine asks before it looks at batch size and
+                memory, in each iteration while requests wait, or, when nothing runs, at each arrival; who is behind
+                a refused request waits too. Its arguments are columns, of the request and of the state, and parameters
+
+Columns of the state, for admit only, in tokens or numbers of requests:
+
+    needed_tokens    in the KV cache when the request has its next token: input and generated tokens
+    free_tokens, kv_tokens   in free blocks; in all blocks
+    batch            requests that run, with those admitted in this iteration
+    waiting          requests that wait, with this one
+    admitted, admitted_tokens   in this iteration: prompts, and tokens to compute of them
+    peak_tokens      most tokens in the cache at once from now on, if this request starts now and it and all that
+                     run each make as many more tokens as `estimate` says (at least one), and no other starts
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from openqueues.models.errors import InputError, unknown
+from openqueues.models.policies import Policy, is_path, split_path
+from openqueues.models.policies import policy as read_policy
+from openqueues.models.spec import check_keys, parse_spec
+
+COLUMNS = (
+    "arrival",
+    "input_tokens",
+    "output_tokens",
+    "left",
+    "predicted",
+    "estimate",
+    "generated",
+    "kind",
+    "deadline",
+    "price",
+    "running",
+    "now",
+    "waited",
+)
+STATE = (
+    "needed_tokens",
+    "free_tokens",
+    "kv_tokens",
+    "batch",
+    "waiting",
+    "admitted",
+    "admitted_tokens",
+    "peak_tokens",
+)
+SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max"}
+SHAPES = ("order", "falling order")
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names of the built-in policies."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__"))
+
+
+def policy(spec: str) -> Policy:
+    """Read the policy that `spec` names, for example `sprpt:mechanism=sarathi` or `mine.py:c=0.5`.
+
+    Its parameters hold the given ones, the engine's switches among them. Raises InputError with one sentence.
+    """
+    if is_path(spec):
+        path, rest = split_path(spec)
+        _, given = parse_spec(Path(path).stem + rest, "policy")
+        read = read_policy(path)
+    else:
+        name, given = parse_spec(spec, "policy")
+        if name not in names():
+            raise unknown("policy", name, names())
+        read = read_policy(name, _FOLDER)
+    if read.shape not in SHAPES:
+        raise InputError(f"policy '{read.name}' has SHAPE = '{read.shape}': one for the LLM engine has 'order'.")
+    for column in read.sees:
+        if column not in (*COLUMNS, *STATE):
+            raise unknown(f"column in SEES of policy '{read.name}'", column, (*COLUMNS, *STATE))
+    _check_arguments(read)
+    check_keys(given, {**read.parameters, **SWITCHES}, f"policy '{read.name}'")
+    return replace(read, spec=spec, parameters={**read.parameters, **given})
+
+
+def functions(source: str) -> dict[str, tuple[str, ...]]:
+    """The functions of a policy's text, with the names of their arguments."""
+    found = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: tuple(argument.arg for argument in node.args.args) for node in found}
+
+
+def arguments_of(policy: Policy, function: str) -> tuple[str, ...] | None:
+    """The names of a function's arguments, None if the policy has no such function."""
+    return functions(policy.source).get(function)
+
+
+def _check_arguments(policy: Policy) -> None:
+    for argument in policy.arguments:
+        if argument in STATE:
+            raise InputError(f"policy '{policy.name}': rank takes '{argument}', which only admit can see.")
+    for argument in arguments_of(policy, "admit") or ():
+        if argument not in policy.sees and argument not in policy.parameters:
+            raise InputError(
+                f"policy '{policy.name}': admit takes '{argument}', which is neither in SEES nor in PARAMETERS: "
+                "declare it in one of them."
+            )

@@ -1,0 +1,49 @@
+"""The functions of a policy's file, compiled to what the engine's kernel can be handed.
+
+The kernel is compiled once for all policies, which takes some ten seconds, and kept; a policy takes a fraction of
+one. Each function becomes one of all its columns and four numbers, the values of the policy's parameters.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from openqueues.models.llm import policies
+from openqueues.models.policies import Policy
+
+MOST_PARAMETERS = 4
+_NUMBERS = tuple(f"theta{place}" for place in range(MOST_PARAMETERS))
+_ALWAYS = "def admit():\n    return True\n"
+
+
+def rank_of(policy: Policy):
+    """The policy's rank of (*COLUMNS, *numbers). Raises InputError for one that numba cannot compile."""
+    return _compiled(policy.source, policy.name, "rank", policy.arguments, tuple(policy.parameters), policies.COLUMNS)
+
+
+def admit_of(policy: Policy):
+    """The policy's admit of (*COLUMNS, *STATE, *numbers), 1 or 0; one that is always 1 if the policy has none."""
+    columns = (*policies.COLUMNS, *policies.STATE)
+    arguments = policies.arguments_of(policy, "admit")
+    if arguments is None:
+        return _compiled(_ALWAYS, "", "admit", (), (), columns)
+    return _compiled(policy.source, policy.name, "admit", arguments, tuple(policy.parameters), columns)
+
+
+@lru_cache(maxsize=256)
+def _compiled(source, name, function, arguments, parameters, columns):
+    from openqueues.models.queues.compiled import load
+
+    passed = [_NUMBERS[parameters.index(one)] if one in parameters else one for one in arguments]
+    taken = (*columns, *_NUMBERS)
+    functions = policies.functions(source)
+    result = "1.0 if {} else 0.0" if function == "admit" else "float({})"
+    lines = [
+        source,
+        "from numba import cfunc as _cfunc, float64 as _float64, njit as _njit",
+        *(f"{other} = _njit({other}, error_model='numpy')" for other in functions),
+        f"@_cfunc(_float64(*[_float64] * {len(taken)}), cache=True, error_model='numpy')",
+        f"def serve({', '.join(taken)}):",
+        "    return " + result.format(f"{function}({', '.join(passed)})"),
+    ]
+    return load("\n".join(lines) + "\n", name, function)

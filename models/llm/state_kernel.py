@@ -1,0 +1,287 @@
+# ruff: noqa: F821
+"""Template of the engine's kernel, 1 of 3: the state of the server, the ranks, the KV cache.
+
+A running request makes one token in each decoding step, all of them together. So nothing is counted up per
+token: CLOCK counts the steps in which the batch decoded, and a request that decodes keeps in HELD its tokens
+in the KV cache less the clock; its end is a fixed reading of the clock, kept in a heap.
+
+Pages: a request needs a new block in the step in which the tokens that it holds fill its blocks. `phases`
+counts the running requests by (tokens held - CLOCK) mod block, so the need of any step, and the growth over
+many steps, are read off it.
+"""
+
+import warnings
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+from numba.core.errors import NumbaExperimentalFeatureWarning
+
+# The policy's rank is handed to the kernel as a function, a feature that numba still calls experimental.
+warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+
+# Columns of job, one row of integers a request; KEEPER is a list of its own, of the requests that wait and keep blocks.
+INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL = range(10)
+# Columns of real, one row of floats a request; times in ms; LOST is the last step in which it was preempted,
+# BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL.
+ARRIVED, PREDICTED, KIND, DEADLINE, PRICE, FIRST, FINISH, LOST, BOUND = range(9)
+# Entries of count.
+FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, KEPT, KEPT_BLOCKS, KEPT_TOKENS = range(11)
+FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK = range(11, 18)
+# Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps.
+NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED = range(5)
+# Values of STATE; of a request that waits, HELD is what it has swapped out or kept.
+COMING, WAITS, PREFILLS, DECODES, ENDED = range(5)
+# Whom a policy preempts: nobody, running requests where batch or memory is full, only where the batch is full.
+FOR_NONE, FOR_ANY, FOR_BATCH = range(3)
+# Memory on preemption.
+RECOMPUTE, SWAP, TAIL = range(3)
+_ID = 25  # bits of a request's number in an entry of `ends`
+
+# Rows of lists: the heap of the ends, the requests that decode, the prompts admitted in this step; of peak_tokens.
+ENDING, ACTIVE, ADMITTED, HORIZON, SIZE = range(5)
+# What follows the coefficients of timing.py in constants.
+SWAP_MS, THETA = 14, 15
+
+Server = namedtuple(
+    "Server",
+    "rank_of admit_of job real queue lists phases count clock constants refresh_start refreshed "
+    "n every total block most_running budget watermark "
+    "mixed drain preempt paged restless timed falls renews asks peaks memory",
+)
+# Parts of the kernel are called by it only, and own no memory: that saves most of the time to compile them.
+_PART = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+part, inlined = njit(**_PART), njit(forceinline=True, **_PART)
+
+
+@inlined
+def held_of(s, i):
+    """Tokens of a request in the KV cache."""
+    return s.job[i, HELD] + s.count[CLOCK] if s.job[i, STATE] == DECODES else s.job[i, HELD]
+
+
+@inlined
+def made_of(s, i):
+    """Output tokens that a request has made; a decoding one holds all but the last in the KV cache."""
+    if s.job[i, STATE] == DECODES:
+        return s.job[i, HELD] + s.count[CLOCK] - s.job[i, INPUT] + 1
+    return s.job[i, MADE]
+
+
+@inlined
+def estimate_of(s, i, made):
+    """The current estimate of the tokens still to make: the last one renewed, counted down since."""
+    entries = s.refresh_start[i + 1] - s.refresh_start[i] if s.every > 0 else 0
+    renewed = min(made // s.every, entries) if entries > 0 else 0
+    if renewed == 0:
+        return s.real[i, PREDICTED] - made
+    return s.refreshed[s.refresh_start[i] + renewed - 1] - (made - renewed * s.every)
+
+
+@inlined
+def rank_at(s, i, made, running):
+    """The policy's rank of a request that has made so many tokens, now."""
+    now, arrived = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0
+    return s.rank_of(
+        arrived,
+        float(s.job[i, INPUT]),
+        float(s.job[i, OUTPUT]),
+        float(s.job[i, OUTPUT] - made),
+        s.real[i, PREDICTED],
+        estimate_of(s, i, made),
+        float(made),
+        s.real[i, KIND],
+        s.real[i, DEADLINE],
+        s.real[i, PRICE],
+        running,
+        now,
+        now - arrived,
+        s.constants[THETA],
+        s.constants[THETA + 1],
+        s.constants[THETA + 2],
+        s.constants[THETA + 3],
+    )
+
+
+@inlined
+def rank(s, i):
+    """The rank of a request as it is now."""
+    state = s.job[i, STATE]
+    value = rank_at(s, i, made_of(s, i), 1.0 if state == DECODES or state == PREFILLS else 0.0)
+    if value != value:
+        s.count[FAILED] = i + 1
+    return value
+
+
+@inlined
+def outranks(s, i, value):
+    """Whether a running request's rank is not above `value` for sure: where ranks fall, the last one is a bound."""
+    return s.falls and s.real[i, BOUND] <= value and s.count[CLOCK] < s.job[i, UNTIL]
+
+
+@inlined
+def rank_running(s, i):
+    """The rank of a running request, remembered as a bound until its prediction is renewed."""
+    s.real[i, BOUND] = rank(s, i)
+    s.job[i, UNTIL] = s.count[CLOCK] + s.every - made_of(s, i) % s.every if s.every > 0 else 1 << 60
+    return s.real[i, BOUND]
+
+
+@part
+def enqueue(s, i):
+    """Put a request among the waiting ones."""
+    s.job[i, STATE] = WAITS
+    push(s.queue, s.count[WAITING], rank(s, i), float(i))
+    s.count[WAITING] += 1
+
+
+@inlined
+def dequeue(s):
+    """Take the first of the waiting requests off the queue."""
+    pop(s.queue, s.count[WAITING])
+    s.count[WAITING] -= 1
+
+
+@part
+def rank_again(s):
+    """Order the waiting requests anew, for ranks that change with time."""
+    waiting = s.count[WAITING]
+    for k in range(waiting):
+        i = int(s.queue[k, ARRIVAL])
+        push(s.queue, k, rank(s, i), float(i))
+
+
+@inlined
+def blocks(s, tokens):
+    return (tokens + s.block - 1) // s.block
+
+
+@inlined
+def blocks_of(s, i):
+    """Blocks on the accelerator that a running request has: for its whole prompt while that is computed."""
+    if not s.paged:
+        return s.job[i, RESERVED]
+    if s.job[i, STATE] == PREFILLS:
+        return blocks(s, s.job[i, INPUT] + s.job[i, MADE])
+    return blocks(s, held_of(s, i))
+
+
+@inlined
+def grows(s, i):
+    """1 if the request needs a new block in the next decoding step, else 0."""
+    if not s.paged or s.job[i, STATE] != DECODES:
+        return 0
+    return 1 if held_of(s, i) % s.block == 0 else 0
+
+
+@inlined
+def need_next(s):
+    """Blocks that the running requests need for their next decoding step."""
+    return s.phases[-s.count[CLOCK] % s.block] if s.paged else 0
+
+
+@inlined
+def growth(s, steps):
+    """Blocks that the running requests take over so many decoding steps."""
+    if not s.paged:
+        return 0
+    cycles = steps // s.block
+    total = cycles * s.count[RUNNING]
+    phase = -s.count[CLOCK] % s.block
+    for _ in range(steps - cycles * s.block):
+        total += s.phases[phase]
+        phase = phase - 1 if phase > 0 else s.block - 1
+    return total
+
+
+@inlined
+def fitting_steps(s, steps):
+    """The most decoding steps, up to `steps`, for which the free blocks are enough."""
+    free, running = s.count[FREE], s.count[RUNNING]
+    if not s.paged or free >= running * blocks(s, steps):
+        return steps
+    fitting = free // running * s.block
+    free -= free // running * running
+    phase = -s.count[CLOCK] % s.block
+    while fitting < steps and s.phases[phase] <= free:
+        free -= s.phases[phase]
+        fitting += 1
+        phase = phase - 1 if phase > 0 else s.block - 1
+    return fitting
+
+
+@inlined
+def ends_add(s, key):
+    """Add an entry to the heap of the clock readings at which the running requests end."""
+    ends, i = s.lists[ENDING], s.count[ENDS]
+    while i > 0 and ends[(i - 1) >> 1] > key:
+        ends[i] = ends[(i - 1) >> 1]
+        i = (i - 1) >> 1
+    ends[i] = key
+    s.count[ENDS] += 1
+
+
+@inlined
+def ends_drop(s):
+    """Take the first entry off that heap."""
+    ends = s.lists[ENDING]
+    s.count[ENDS] -= 1
+    last = s.count[ENDS]
+    key = ends[last]
+    i, child = 0, 1
+    while child < last:
+        if child + 1 < last and ends[child + 1] < ends[child]:
+            child += 1
+        if ends[child] >= key:
+            break
+        ends[i] = ends[child]
+        i, child = child, 2 * child + 1
+    ends[i] = key
+
+
+@inlined
+def end_of(s, i):
+    """The reading of the clock at which a decoding request has made its last token."""
+    return s.job[i, INPUT] + s.job[i, OUTPUT] - 1 - s.job[i, HELD]
+
+
+@inlined
+def first_end(s):
+    """The first reading of the clock at which a running request ends; forgets those that were preempted."""
+    while True:
+        end, i = s.lists[ENDING, 0] >> _ID, s.lists[ENDING, 0] & ((1 << _ID) - 1)
+        if s.job[i, STATE] == DECODES and end_of(s, i) == end:
+            return end
+        ends_drop(s)
+
+
+@inlined
+def join(s, i):
+    """Let a request decode, from the tokens in HELD on."""
+    held = s.job[i, HELD]
+    s.job[i, STATE] = DECODES
+    s.real[i, BOUND] = np.inf
+    s.job[i, HELD] = held - s.count[CLOCK]
+    s.phases[s.job[i, HELD] % s.block] += 1
+    s.count[TOKENS] += held
+    s.job[i, PLACE] = s.count[RUNNING]
+    s.lists[ACTIVE, s.count[RUNNING]] = i
+    s.count[RUNNING] += 1
+    if s.count[ENDS] == s.lists.shape[1]:
+        s.count[ENDS] = 0
+        for k in range(s.count[RUNNING] - 1):
+            ends_add(s, end_of(s, s.lists[ACTIVE, k]) << _ID | s.lists[ACTIVE, k])
+    ends_add(s, end_of(s, i) << _ID | i)
+
+
+@inlined
+def leave(s, i):
+    """Take a decoding request out of the batch; its tokens are in HELD and MADE again."""
+    s.phases[s.job[i, HELD] % s.block] -= 1
+    s.job[i, HELD] += s.count[CLOCK]
+    s.job[i, MADE] = s.job[i, HELD] - s.job[i, INPUT] + 1
+    s.count[TOKENS] -= s.job[i, HELD]
+    s.count[RUNNING] -= 1
+    last = s.lists[ACTIVE, s.count[RUNNING]]
+    s.lists[ACTIVE, s.job[i, PLACE]] = last
+    s.job[last, PLACE] = s.job[i, PLACE]

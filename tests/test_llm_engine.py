@@ -1,0 +1,334 @@
+"""The LLM engine: the jumping kernel against the slow engine, conservation, the order of policies, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openqueues.models.errors import InputError
+from openqueues.models.llm import policies
+from openqueues.models.llm.engine import MECHANISMS, MEMORY, RESERVE, serve
+from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.metrics import metrics
+from openqueues.models.llm.requests import Requests
+from slow_llm import SlowEngine
+
+EXACT = ("iterations", "preemptions", "recomputed_tokens", "swapped_tokens", "peak_kv_tokens")
+CLOSE = ("mean_kv_tokens", "mean_batch", "makespan_s", "busy_s")
+NAMES = ("vllm", "sjf", "srpt", "spjf", "sprpt", "trail")
+# Policies of a contributor: a rank that rises while a request runs, ones that change with time, a static one.
+OWN = {
+    "las": 'SEES = ("generated",)\nSHAPE = "order"\n\ndef rank(generated):\n    return generated\n',
+    "steps": 'SEES = ("generated", "running")\nSHAPE = "order"\nPARAMETERS = {"q": 3}\n\n'
+    "def rank(generated, running, q):\n    return generated // q - running\n",
+    "aging": 'SEES = ("left", "waited")\nSHAPE = "order"\nPARAMETERS = {"a": 20.0}\n\n'
+    "def rank(left, waited, a):\n    return left - a * waited\n",
+    "kinds": 'SEES = ("kind", "deadline", "input_tokens")\nSHAPE = "falling order"\n\n'
+    "def rank(kind, deadline, input_tokens):\n    return kind * 100 + min(deadline, 50.0) + input_tokens\n",
+    "alpha": 'SEES = ("arrival", "free_tokens", "kv_tokens", "batch", "admitted")\nSHAPE = "falling order"\n'
+    'PARAMETERS = {"alpha": 0.3}\n\ndef rank(arrival):\n    return arrival\n\n'
+    "def admit(free_tokens, kv_tokens, batch, admitted, alpha):\n"
+    "    return batch == 0 or (free_tokens >= alpha * kv_tokens and admitted < 2)\n",
+    "mcsf": 'SEES = ("predicted", "peak_tokens", "kv_tokens", "batch")\nSHAPE = "falling order"\n\n'
+    "def rank(predicted):\n    return predicted\n\n"
+    "def admit(peak_tokens, kv_tokens, batch):\n    return batch == 0 or peak_tokens <= kv_tokens\n",
+    "gather": 'SEES = ("arrival", "waiting", "batch", "waited", "needed_tokens", "admitted_tokens")\n'
+    'SHAPE = "order"\n\n'
+    "def rank(arrival):\n    return arrival\n\n"
+    "def admit(waiting, batch, waited, needed_tokens, admitted_tokens):\n"
+    "    return batch == 0 or waiting >= 3 or waited > 0.05 or needed_tokens + admitted_tokens < 20\n",
+    "restive": 'SEES = ("left", "running")\nSHAPE = "falling order"\n\n'
+    "def rank(left, running):\n    return left + 6 * running\n",
+    "newest": 'SEES = ("arrival",)\nSHAPE = "falling order"\n\ndef rank(arrival):\n    return -arrival\n',
+}
+
+
+def hardware(rng: np.random.Generator) -> Hardware:
+    """A law of one of its forms; half of them in whole numbers, so that events coincide exactly."""
+    whole = rng.random() < 0.5
+
+    def number(high):
+        return float(rng.integers(0, high + 1)) if whole else float(rng.uniform(0, high))
+
+    law = {"prefill_step_ms": 1 + number(9), "decode_step_ms": 1 + number(9), "decode_seq_ms": number(2)}
+    law |= {"prefill_token_ms": number(2), "prefill_token2_ms": number(1) * 0.0625, "kv_token_ms": number(1) * 0.125}
+    form = rng.integers(6)
+    if form == 1:
+        law |= {"from_batch": int(rng.integers(1, 5)), "decode2_step_ms": 1 + number(5), "kv2_token_ms": number(1)}
+    elif form == 2:
+        law |= {"tile_tokens": int(rng.integers(1, 9)), "tile_ms": 1 + number(5)}
+    elif form == 3:
+        law |= {"table_tokens": (2.0, 4.0, 12.0), "table_ms": (1.0, 1.0 + number(4), 9.0)}
+    elif form == 4:
+        law |= {"compute_step_ms": 1 + number(20), "compute_token_ms": number(4)}
+    elif form == 5:
+        law |= {"prefill_step_ms": -number(8), "decode_step_ms": -number(8), "compute_step_ms": 1 + number(2)}
+    return Hardware(name="test", kv_bytes_per_token=1000.0, swap_bytes_per_s=1000.0 * rng.integers(200, 3000), **law)
+
+
+def trace(rng: np.random.Generator) -> Requests:
+    n = int(rng.integers(1, 26))
+    span = float(rng.choice([0, 5 * n, 40 * n, 200 * n]))
+    arrivals = np.sort(rng.integers(0, span + 1, n) if rng.random() < 0.5 else rng.uniform(0, span, n)) / 1000.0
+    outputs = rng.integers(1, int(rng.choice([2, 8, 40])), n)
+    every, start, renewed = int(rng.choice([0, 1, 3, 8])), None, None
+    if every:
+        entries = outputs // every - rng.integers(0, 2, n) * (outputs > every)
+        start = np.concatenate([[0], np.cumsum(entries)])
+        renewed = rng.integers(0, 30, start[-1]).astype(float)
+    return Requests(
+        arrivals,
+        rng.integers(1, int(rng.choice([2, 10, 60])), n),
+        outputs,
+        predicted_output_tokens=np.round(outputs * rng.lognormal(0, 0.8, n), int(rng.integers(0, 3))),
+        kind=rng.integers(0, 2, n),
+        deadline_s=rng.choice([1.0, 20.0, np.inf], n),
+        price=rng.uniform(0, 1, n),
+        refresh_every=every,
+        refreshed_start=start,
+        refreshed=renewed,
+    )
+
+
+def setting(rng: np.random.Generator, requests: Requests) -> tuple[dict, dict]:
+    """(the engine's switches, the arguments of serve)."""
+    mechanism = str(rng.choice(list(MECHANISMS)))
+    paged = mechanism in ("vllm", "sarathi")
+    switches = {
+        "mechanism": mechanism,
+        "memory": str(rng.choice(MEMORY)) if paged else "recompute",
+        "preempt": mechanism != "fastertransformer" and [False, True, True, "batch"][rng.integers(4)],
+        "reserve": str(rng.choice(RESERVE)),
+    }
+    block = int(rng.choice([1, 2, 3, 4, 16]))
+    need = int(np.max(-(-(requests.input_tokens + requests.output_tokens) // block)))
+    capacity = (need + int(rng.integers(0, need * int(rng.choice([1, 1, 4])) + 1))) * block + int(rng.integers(block))
+    share = float(rng.choice([0, 0.01, 0.1]))
+    while need + int(share * (capacity // block)) * paged > capacity // block:
+        capacity += block
+    budget = rng.choice([None, None, 1, 5, 17, 64])
+    arguments = {
+        "kv_tokens": 0 if rng.random() < 0.1 else capacity,
+        "max_batch": int(rng.choice([1, 2, 3, 5, 8, 100])),
+        "token_budget": None if budget is None else int(budget),
+        "block_tokens": block,
+        "watermark": share,
+    }
+    return switches, arguments
+
+
+def spelled(policy: str, switches: dict) -> str:
+    return policy + ":" + ",".join(f"{key}={str(value).lower()}" for key, value in switches.items())
+
+
+def slowly(requests, law, policy: str, switches: dict, arguments: dict) -> SlowEngine:
+    read = policies.policy(policy)
+    space: dict = {}
+    exec(read.source, space)
+    return SlowEngine(requests, law, space, read.parameters, switches, **arguments).serve()
+
+
+def compare(seed: int, folder) -> None:
+    """One random trace, law, mechanism and policy in both engines."""
+    rng = np.random.default_rng(seed)
+    requests, law = trace(rng), hardware(rng)
+    switches, arguments = setting(rng, requests)
+    name = str(rng.choice([*NAMES, *(str(folder / f"{own}.py") for own in OWN)]))
+    fast = serve(requests, law, spelled(name, switches), **arguments)
+    slow = slowly(requests, law, name, switches, arguments)
+    story = f"seed {seed}: {spelled(name, switches)} {arguments}"
+    for key in EXACT:
+        assert getattr(fast, key) == getattr(slow, key), f"{story}: {key}"
+    assert np.array_equal(fast.preemptions_of, slow.preemptions_of), story
+    for key in (*CLOSE, "first_token_s", "finish_s"):
+        assert np.allclose(getattr(fast, key), getattr(slow, key), rtol=1e-9, atol=0), f"{story}: {key}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A contributor's policies, one file each."""
+    place = tmp_path_factory.mktemp("policies")
+    for name, text in OWN.items():
+        (place / f"{name}.py").write_text(f'"""A test."""\n\n{text}')
+    return place
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**40))
+def test_jumping_equals_walking(folder, seed):
+    compare(seed, folder)
+
+
+@pytest.mark.slow
+def test_jumping_equals_walking_on_thousands_of_traces(folder):
+    for seed in range(6000):
+        compare(seed, folder)
+
+
+STEP = Hardware(name="step", compute_step_ms=1.0)
+LINEAR = Hardware(name="linear", prefill_step_ms=3.0, prefill_token_ms=0.5, decode_step_ms=2.0, kv_token_ms=0.25)
+
+
+def some(arrival_ms, inputs, outputs, **more) -> Requests:
+    return Requests(np.array(arrival_ms) / 1000.0, np.array(inputs), np.array(outputs), **more)
+
+
+@pytest.mark.parametrize(
+    ("policy", "budget", "batches"),
+    [("vllm", None, 5), ("orca", 5, 4), ("fastertransformer", None, 6), ("sarathi", 4, 4)],
+)
+def test_five_requests_of_dai_et_al(policy, budget, batches):
+    """A, B and C have 2, 4 and 3 tokens to decode when D and E, of one prompt token each and one to decode, arrive."""
+    requests = some([0, 0, 0, 1.5, 1.5], [1] * 5, [3, 5, 4, 2, 2])
+    served = serve(requests, STEP, policy, token_budget=budget)
+    assert served.iterations == 1 + batches  # the first computes the prompts of A, B and C
+    assert served.busy_s == pytest.approx((1 + batches) / 1000)
+
+
+def test_a_request_alone_takes_the_time_of_its_steps():
+    requests = some([7], [40], [25])
+    steps = [LINEAR.step_ms(40, 1600, 0, 0)] + [LINEAR.step_ms(0, 0, 1, 40 + made) for made in range(1, 25)]
+    served = serve(requests, LINEAR, "vllm")
+    assert served.first_token_s[0] == pytest.approx(0.007 + steps[0] / 1000)
+    assert served.finish_s[0] == pytest.approx(0.007 + sum(steps) / 1000)
+    assert (served.iterations, served.peak_kv_tokens, served.mean_batch) == (25, 40 + 24, 1.0)
+
+
+def test_sarathi_computes_a_prompt_in_chunks_beside_decoding():
+    """5 tokens a step: the second prompt of 7 takes 1 with the first prompt, then 4 beside its decoding, then 2."""
+    requests = some([0, 0], [4, 7], [6, 1])
+    served = serve(requests, LINEAR, "sarathi", token_budget=5)
+    first = LINEAR.step_ms(5, 16 + 1, 0, 0)
+    second = LINEAR.step_ms(4, 25 - 1, 1, 5)
+    third = LINEAR.step_ms(2, 49 - 25, 1, 6)
+    assert served.first_token_s * 1000 == pytest.approx([first, first + second + third])
+
+
+@pytest.mark.parametrize("memory", ["recompute", "swap", "tail"])
+def test_the_latest_leaves_when_blocks_are_missing(memory):
+    """Two requests of 4 + 5 tokens in 3 blocks of 4: the second gives way to the fifth token of the first."""
+    law = Hardware(name="test", compute_step_ms=1.0, kv_bytes_per_token=1.0, swap_bytes_per_s=1000.0 / 0.25)
+    served = serve(some([0, 0], [4, 4], [5, 5]), law, f"vllm:memory={memory}", kv_tokens=12, block_tokens=4)
+    assert list(served.preemptions_of) == [0, 1]
+    # Both prompts in 1 ms; four tokens of the first alone, 0.25 ms for each of the 4 tokens swapped out.
+    start = 5 + (1 if memory == "swap" else 0)
+    assert served.finish_s[0] * 1000 == pytest.approx(start)
+    # Its four tokens are still there under tail; recomputing makes a token as decoding does.
+    assert served.finish_s[1] * 1000 == pytest.approx(start + 4 + (1 if memory == "swap" else 0))
+    lost = {"recompute": (4, 0), "swap": (0, 4), "tail": (0, 0)}
+    assert (served.recomputed_tokens, served.swapped_tokens) == lost[memory]
+
+
+def test_srpt_takes_the_place_of_a_longer_request_when_the_batch_is_full():
+    requests = some([0, 2.5], [1, 1], [10, 2])
+    assert serve(requests, STEP, "srpt", max_batch=1).finish_s * 1000 == pytest.approx([12, 5])
+    assert serve(requests, STEP, "sjf", max_batch=1).finish_s * 1000 == pytest.approx([10, 12])
+    guessed = some([0, 2.5], [1, 1], [10, 2], predicted_output_tokens=np.array([10.0, 2.0]))
+    for c, finish in ((0.1, [10, 12]), (0.9, [12, 5])):
+        assert serve(guessed, STEP, f"trail:c={c}", max_batch=1).finish_s * 1000 == pytest.approx(finish)
+
+
+def test_a_renewed_prediction_lets_another_go_first():
+    """Both are thought short at first; after 4 tokens the first is known to be long."""
+    requests = some(
+        [0, 1], [1, 1], [20, 3], predicted_output_tokens=np.array([3.0, 9.0]),
+        refresh_every=4, refreshed_start=np.array([0, 1, 1]), refreshed=np.array([30.0]),
+    )  # fmt: skip
+    assert serve(requests, STEP, "sprpt", max_batch=1).finish_s * 1000 == pytest.approx([23, 7])
+
+
+def test_everything_is_conserved_and_in_order():
+    rng = np.random.default_rng(5)
+    n = 3000
+    requests = Requests(
+        np.cumsum(rng.exponential(0.02, n)),
+        rng.integers(1, 400, n),
+        rng.integers(1, 100, n),
+        predicted_output_tokens=rng.uniform(1, 100, n),
+    )
+    law = Hardware(name="test", prefill_token_ms=0.02, decode_step_ms=5.0, prefill_step_ms=2.0, kv_token_ms=1e-3)
+    for policy in policies.names():
+        served = serve(requests, law, policy, kv_tokens=2000, max_batch=32)
+        alone = (2.0 + 0.02 * requests.input_tokens) / 1000
+        assert np.all(served.first_token_s >= requests.arrival_s + alone - 1e-9)
+        assert np.all(served.finish_s >= served.first_token_s + 0.005 * (requests.output_tokens - 1) - 1e-9)
+        assert served.preemptions == served.preemptions_of.sum()
+        assert 0 < served.mean_kv_tokens <= served.peak_kv_tokens <= 2000
+        assert served.busy_s <= served.makespan_s + 1e-9
+        computed = served.mean_batch * served.iterations  # requests times steps: each step of one makes a token
+        if policy not in ("sarathi",):
+            assert round(computed) == requests.output_tokens.sum()
+
+
+REFUSED = {
+    "can never fit": ("vllm", {"kv_tokens": 20}, "request 1 can never fit: its 10 input and 30 output tokens"),
+    "predictions": ("sprpt", {}, "policy 'sprpt' looks at predictions"),
+    "mechanism": ("sjf:mechanism=vlm", {}, "did you mean 'vllm'?"),
+    "memory": ("orca:memory=swap", {}, "needs pages"),
+    "swap": ("vllm:memory=swap", {}, "needs kv_bytes_per_token and swap_bytes_per_s"),
+    "name": ("srptt", {}, "unknown policy 'srptt'"),
+    "parameter": ("srpt:c=1", {}, "unknown parameter of policy 'srpt'"),
+    "preempt": ("fastertransformer:preempt=true", {}, "preempt must be false"),
+    "yes": ("srpt:preempt=2", {}, "must be true, false or batch"),
+    "batch": ("vllm", {"max_batch": 0}, "max_batch is 0"),
+    "block": ("vllm", {"block_tokens": 1.5}, "block_tokens is 1.5"),
+    "watermark": ("vllm", {"watermark": 1.0}, "watermark is 1"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused(case):
+    policy, arguments, message = REFUSED[case]
+    with pytest.raises(InputError) as error:
+        serve(some([0, 1], [10, 10], [3, 30]), STEP, policy, **arguments)
+    assert message in str(error.value)
+
+
+RULES = {
+    "rank that is not a number": (
+        'SEES = ("left",)\nSHAPE = "order"\n\ndef rank(left):\n    return (left - 2) / (left - 2)\n',
+        "policy 'mine' gives request 0",
+    ),
+    "admits nobody": (
+        'SEES = ("arrival",)\nSHAPE = "order"\n\ndef rank(arrival):\n    return arrival\n\n'
+        "def admit():\n    return False\n",
+        "policy 'mine' admits none of the 2 requests",
+    ),
+    "rank sees the state": (
+        'SEES = ("batch",)\nSHAPE = "order"\n\ndef rank(batch):\n    return batch\n',
+        "which only admit can see",
+    ),
+    "sees what is not there": ('SEES = ("size",)\nSHAPE = "order"\n\ndef rank(size):\n    return size\n', "'size'"),
+    "another model's": ('SEES = ("size",)\nSHAPE = "falling"\n\ndef rank(size):\n    return size\n', "has 'order'"),
+    "cannot be compiled": (
+        'SEES = ("arrival",)\nSHAPE = "order"\n\ndef rank(arrival):\n    return open("x")\n',
+        "policy 'mine' cannot be compiled",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_a_policy_that_breaks_a_rule_is_named(case, tmp_path):
+    text, message = RULES[case]
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        serve(some([0, 1], [10, 10], [2, 30]), STEP, str(path))
+    assert message in str(error.value)
+
+
+def test_metrics():
+    requests = some([0, 0, 1], [1, 1, 1], [3, 1, 5])
+    served = serve(requests, STEP, "vllm", max_batch=1)
+    result = metrics(served, requests, slo_ttft_s=0.004, slo_tpot_s=0.01)
+    assert served.finish_s * 1000 == pytest.approx([3, 4, 9])
+    assert result["mean_latency_s"] * 1000 == pytest.approx((3 + 4 + 8) / 3)
+    assert result["mean_ttft_s"] * 1000 == pytest.approx((1 + 4 + 4) / 3)
+    assert result["mean_tpot_s"] * 1000 == pytest.approx(1)
+    assert result["p90_latency_s"] * 1000 == pytest.approx(np.quantile([3, 4, 8], 0.9))
+    assert (result["requests"], result["completed"], result["output_tokens"]) == (3, 3, 9)
+    assert result["makespan_s"] * 1000 == pytest.approx(9)
+    assert result["goodput_per_s"] == pytest.approx(3 / 0.009)
+    with pytest.raises(InputError, match="slo_ttft_s is 0"):
+        metrics(served, requests, slo_ttft_s=0)
