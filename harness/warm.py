@@ -44,7 +44,10 @@ def serve(path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: the client reads their codes
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
+        try:
+            server.bind(path)
+        except OSError:  # a temporary folder of too long a name, or one that knows no sockets
+            return
         server.listen(128)
         _load()
         server.settimeout(1)

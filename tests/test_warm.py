@@ -73,6 +73,12 @@ def test_a_command_runs_by_itself_where_nobody_listens(warm, tmp_path):
     assert len(list((tmp_path / "here").rglob("*.parquet"))) == 2
 
 
+def test_where_no_socket_can_be_made_it_ends_without_a_word(tmp_path):
+    path = tmp_path / ("long" * 40)
+    done = subprocess.run([sys.executable, "-m", "openqueues.warm", str(path)], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_a_command_ends_with_the_one_who_asked_for_it(warm, tmp_path):
     _, handed, process = warm
     if not Path("/proc/self/task").exists():
