@@ -80,7 +80,7 @@ def _one(
     combinations = list(itertools.product(*(_values(experiment, data, key) for key in keys)))
     numeric = all(isinstance(value, (int, float)) for value in experiment.grid[experiment.x])
     policies = [policy for policy in policies if (data["policy"] == policy).any()]
-    scaled = numeric and experiment.x == "load" and _explodes(data, policies)
+    scaled = numeric and experiment.x == "load" and _explodes(data)
     columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
     rows = math.ceil(len(combinations) / columns)
     categories = 0 if numeric else len(_values(experiment, data, experiment.x))
@@ -121,11 +121,14 @@ def _one(
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
 
 
-def _explodes(data: pandas.DataFrame, policies: list[str]) -> bool:
-    """Whether values grow so much along the loads that they are better shown times (1 - load)."""
-    best = data["exact"].where(np.isfinite(data["exact"]), data["mean"])
-    top, bottom = best.max(), best.min()
-    return bool(bottom > 0 and top / bottom > 4)
+def _explodes(data: pandas.DataFrame) -> bool:
+    """Whether values grow so much along the loads that they are better shown times (1 - load).
+
+    Response times grow like 1/(1 - load); a ratio of two of them may grow, too, but far less.
+    """
+    best = data["exact"].where(np.isfinite(data["exact"]), data["mean"]).groupby(data["load"]).max().sort_index()
+    growth, load = best.iloc[-1] / best.iloc[0], best.index
+    return bool(best.iloc[0] > 0 and growth > max(4.0, math.sqrt((1 - load[0]) / (1 - load[-1]))))
 
 
 def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) -> list[str]:

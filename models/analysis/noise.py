@@ -9,18 +9,25 @@ over y:
     C(y) = E[(S - (Y-y))+; Y > y]                         C' = A - p_1
     R(y) = E[((S - (Y-y))+)^2; Y > y]                     R' = 2 C - p_2
 
+Beyond all sizes these differences cancel ever more, by as much as predictions reach further than sizes: there
+A, C and R are integrals of their own, with the kernels of `_far_tables`.
+
 A is the density of ranks that a job passes while it is served under SPRPT, R its recycled work.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from openqueues.models.analysis.grid import ORDERS, Grid, halved, panel_edges, spread
+from openqueues.models.analysis.grid import ORDERS, Grid, halved, panel_edges, rule, spread
 from openqueues.models.analysis.mixture import Mixture
 from openqueues.models.analysis.ranking import Array, Ranking, Service
 from openqueues.models.laws import Noise, SizeLaw
 from openqueues.models.laws.noise import ExponentialNoise
 
+_FAR = 8.0
+"""Predictions beyond this multiple of the largest size and of the noise's last breakpoint are far."""
+_MATTERS = 1e4
+"""Predictions that reach no further than this multiple of the first far ones need no care: little cancels."""
 _MOST_KINKS = 3000
 """More kinks than this (many atoms, a noise with breakpoints) are too weak to need panels of their own."""
 
@@ -83,12 +90,46 @@ class NoisyPredictions(Ranking):
         support = (max(self.noise.support[0] - 1, 0.0), max(self.noise.support[1] - 1, 0.0))
         return self._integrals(lambda w: self.noise.pdf(1 + w), support, breaks, (0,))[0]
 
+    def _far_tables(self):
+        """A, C and R at the first far edge and at the nodes beyond it: an array (3, 1 + nodes), perhaps empty.
+
+        Given S = s they are s^k times the integral of (1 - t)^k h(y/s + t) over 0 < t < 1, for k = 0, 1, 2.
+        """
+        if not hasattr(self, "_far"):
+            last = max((1.0, *(v for v in (*self.noise.breakpoints, *self.noise.support) if v < np.inf)))
+            edges = self.grid.edges
+            panel = int(np.searchsorted(edges, _FAR * last * np.exp(self._mixture.spread[0].max())))
+            if panel >= len(edges) - 1 or edges[-1] < _MATTERS * edges[panel] or self.noise.support[1] < np.inf:
+                self._far = np.empty((3, 0))
+                return self._far
+            t, weights, _, _ = rule(6)  # h varies little between v and v + 1 when v is above _FAR
+            t, weights = 0.5 * (1 + t), 0.5 * weights
+            y = np.append(edges[panel], self.points[(panel + 1) * self.grid.order :])
+
+            def kernel(k):
+                def at(w):
+                    return sum(c * (1 - u) ** k * self._pdf(w + u) for u, c in zip(t, weights, strict=True))
+
+                return at
+
+            rows = [self._mixture.integrals(y, kernel(k), self.noise.support, (), (k + 1,))[0] for k in range(3)]
+            self._far = np.stack(rows)
+        return self._far
+
+    def _above(self, values, k):
+        """Integrals of the values from each node upwards; far out, row k of `_far_tables` in their place."""
+        far = self._far_tables()[k]
+        if not len(far):
+            return self.grid.remaining(values)
+        nodes = len(self.points) - len(far) + 1
+        near = np.append(values[:nodes], np.zeros(len(far) - 1))
+        return np.append(self.grid.remaining(near)[:nodes] + far[0], far[1:])
+
     def falling(self):
         if not hasattr(self, "_falling"):
             p0, p1, p2 = self._density
-            remaining = self.grid.remaining
-            passing = remaining(p0 - self._over())
-            recycled = remaining(p2 - 2 * remaining(p1 - passing))
+            passing = self._above(p0 - self._over(), 0)
+            recycled = self._above(p2 - 2 * self._above(p1 - passing, 1), 2)
             self._falling = passing, np.maximum(recycled, 0.0), self._late()
         passing, recycled, late = self._falling
         return Service(
@@ -153,13 +194,13 @@ class NoisyPredictions(Ranking):
         near0, near1 = p0 - short[0], p1 - short[1]
         over = self._over()
         # A_b(y) = P(Y > y, |S - Y| < y): A_b' = d + D - E[1; Y = y, S < 2Y].
-        passing = remaining(near0 - over - risen)
+        passing = self._above(near0 - over - risen, 0)
         # B(y) = E[S - (Y-y); Y > y, |S - Y| < y], far(y) = P(Y > y, S - Y > y).
-        part = remaining(near1 - passing - 2 * y * risen)
+        part = self._above(near1 - passing - 2 * y * risen, 1)
         far = remaining(risen + short[0])
         # Where S > 2Y the part is 2y long: its square is 4 y^2, else the square of S.
         at_y = p2 - short[2] + 4 * y**2 * short[0]
-        recycled = remaining(at_y - 8 * y * far - 2 * part)
+        recycled = self._above(at_y - 8 * y * far - 2 * part, 2)
         return passing, risen, short[1], np.maximum(recycled, 0.0)
 
 
