@@ -3,7 +3,7 @@
     python benchmarks/llm.py [--repeat 7] [--requests 50000]
 
 50,000 requests, Poisson arrivals, log-normal lengths (mean 900 prompt and 200 output tokens), Llama-2-7B on an
-A100 in round numbers. KV cache: never full, or so small that it is full for much of the time.
+A100 in round numbers. KV cache: never full, so small that it is often full, or too small for the load.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ LAW = Hardware(
 # name: (policy, arrivals a second, KV tokens, token budget)
 CASES = {
     "vLLM FCFS, KV never full": ("vllm", 5.0, 400_000, None),
-    "vLLM FCFS, KV often full": ("vllm", 6.5, 30_000, None),
+    "vLLM FCFS, KV often full": ("vllm", 5.0, 40_000, None),
+    "vLLM FCFS, overload": ("vllm", 6.5, 30_000, None),
     "SPRPT, preemption, KV never full": ("sprpt", 5.0, 400_000, None),
-    "SPRPT, preemption, KV often full": ("sprpt", 6.5, 30_000, None),
-    "TRAIL, refreshed, KV often full": ("trail", 6.5, 30_000, None),
-    "SRPT, preemption, swap": ("srpt:memory=swap", 6.5, 30_000, None),
-    "SPRPT, tail eviction": ("sprpt:memory=tail", 6.5, 30_000, None),
+    "SPRPT, preemption, KV often full": ("sprpt", 4.0, 40_000, None),
+    "SPRPT, preemption, overload": ("sprpt", 6.5, 30_000, None),
+    "TRAIL, refreshed, KV often full": ("trail:preempt=true", 4.0, 40_000, None),
+    "SRPT, swap, KV often full": ("srpt:memory=swap", 4.5, 40_000, None),
+    "SPRPT, tail, KV often full": ("sprpt:memory=tail", 4.5, 40_000, None),
     "Sarathi FCFS, KV never full": ("sarathi", 5.0, 400_000, 512),
-    "Sarathi SPRPT, KV often full": ("sprpt:mechanism=sarathi", 6.0, 30_000, 512),
+    "Sarathi SPRPT, KV often full": ("sprpt:mechanism=sarathi", 4.0, 40_000, 512),
     "Orca FCFS": ("orca:reserve=pow2", 4.0, 60_000, None),
     "FasterTransformer": ("fastertransformer", 1.0, 400_000, None),
 }
@@ -78,9 +80,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     print(f"load of the machine {os.getloadavg()[0]:.1f}; CPU time, median of {options.repeat} runs (fresh traces)")
-    print(
-        f"{'case':34} {'M req/s':>8} {'min':>6} {'max':>6} {'latency s':>10} {'preempt.':>9} {'iterations':>11} batch"
-    )
+    print(f"{'case':34}  M req/s    min    max  latency s  preempt.  iterations batch")
     for name, (policy, rate, kv_tokens, budget) in CASES.items():
         if options.only not in name:
             continue

@@ -3,13 +3,15 @@
 Checked, in this order: the schema; that problem.py can be imported; the policies' files; that a replication
 gives the declared metrics, the same ones for the same seed, in threads too; exact values and bounds; the
 anchors, by analysis and by simulation; and that a policy's decisions do not depend on what it says it does
-not see.
+not see. A policy of the LLM engine is handed what it sees and nothing else; of it the rank is tested, which may
+not rise where SHAPE says so, and the class of information that it claims.
 """
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 from openqueues import registry, runner
 from openqueues.entry import Anchor, Entry, Experiment, Point
 from openqueues.models.errors import InputError
+from openqueues.models.policies import INFORMATION
 from openqueues.models.streams import derive_seed
 from openqueues.statistics import student
 
@@ -68,7 +71,9 @@ def _policies(entry: Entry) -> list[tuple[str, str]]:
                     f"policy file '{file}' has no docstring: begin with a sentence that says what it does.",
                 )
             )
-        for column in set(chosen.sees) - {*chosen.arguments, "age", "arrival"}:
+        if entry.model == "llm":
+            found += [(name, text) for text in _engine_rules(entry, name)]
+        for column in sorted(set(chosen.sees) - {*chosen.used, "age", "arrival"}):
             if chosen.shape != "sharing":
                 found.append(
                     (
@@ -78,6 +83,37 @@ def _policies(entry: Entry) -> list[tuple[str, str]]:
                     )
                 )
     return found
+
+
+def _engine_rules(entry: Entry, name: str) -> list[str]:
+    """Complaints about a policy's columns, its claim to see less than it does, and its SHAPE."""
+    import openqueues.models.llm as llm
+
+    try:
+        chosen = llm.policy(registry.policy_argument(entry, name))
+        if INFORMATION.index(chosen.information) < INFORMATION.index(chosen.shown):
+            return [
+                f"policy '{name}' says INFORMATION = '{chosen.information}', but what it sees makes it "
+                f"'{chosen.shown}': write that, so that it is compared with those that see as much."
+            ]
+        if chosen.shape != "falling order":
+            return []
+        requests = llm.generated("poisson:rate=40", "lognormal:input_mean=100,output_mean=60", TRACE, seed=1)
+        requests = llm.predicted(requests, "lognormal:sigma=1", seed=1)
+        hardware = llm.hardware_law("prefill_token_ms=0.1,decode_step_ms=20,decode_seq_ms=0.1")
+        longest = int((requests.input_tokens + requests.output_tokens).max())
+        ends = [
+            llm.serve(requests, hardware, one, kv_tokens=2 * longest + 2000, max_batch=16).finish_s
+            for one in (chosen, replace(chosen, shape="order"))
+        ]
+    except InputError as error:
+        return [str(error)]
+    if np.allclose(*ends, rtol=1e-9, atol=0):
+        return []
+    return [
+        f"policy '{name}' has SHAPE = 'falling order', but the rank of a running request rises: "
+        "write SHAPE = 'order'."
+    ]
 
 
 def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, policy: str) -> list[str]:
@@ -166,8 +202,8 @@ def blindness(entry: Entry, policy: str) -> list[str]:
     from openqueues.models.policies.resolve import resolve
 
     chosen = registry.policy(entry, policy)
-    if chosen.shape == "decision":
-        return []  # the model hands decide its columns of SEES, job by job, and nothing else
+    if chosen.shape == "decision" or entry.model == "llm":
+        return []  # the model hands a function its columns of SEES, job by job, and nothing else
     load = 0.8
     joint = joint_law("exponential", "exponential")
     rng = np.random.default_rng(derive_seed("blindness", chosen.name))

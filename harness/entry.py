@@ -174,7 +174,7 @@ class Bound(_Part, kw_only=True):
 
 
 class Schema(_Part, kw_only=True):
-    """All of problem.toml."""
+    """All of problem.toml. `model` says whose built-in policies its names mean: the queues' or the LLM engine's."""
 
     title: str
     summary: str
@@ -184,6 +184,7 @@ class Schema(_Part, kw_only=True):
     answers: list[str] = []
     version: int = 1
     kind: Literal["question", "reproduction"] = "question"
+    model: Literal["queue", "llm"] = "queue"
     known: str = ""
     improve: str = ""
     status: Status | None = None

@@ -68,7 +68,7 @@ def label(entry: Entry, policy: str) -> str:
         return policy
     path, parameters = policies.split_path(policy)
     file = Path(path).resolve()
-    taken = {*registry.builtin_policies(), *entry.own_policies}
+    taken = {*registry.builtin_policies(entry), *entry.own_policies}
     if file.stem in taken and file.parent != (entry.folder / "policies").resolve():
         raise InputError(
             f"{policy} has the name of another policy, '{file.stem}': give the file another name."

@@ -30,11 +30,8 @@ from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import parse_spec
 
 
-def read(folder: Path, builtin: list[str]) -> Entry:
-    """Read and validate the entry in `folder`; `builtin` are the policy names that need no file of its own.
-
-    Raises InputError: one sentence with file, place and remedy.
-    """
+def read(folder: Path) -> Entry:
+    """Read and validate the entry in `folder`. Raises InputError: one sentence with file, place and remedy."""
     file = folder / "problem.toml"
     where = f"{folder.name}/problem.toml"
     try:
@@ -54,7 +51,7 @@ def read(folder: Path, builtin: list[str]) -> Entry:
     fields = {name: getattr(schema, name) for name in schema.__struct_fields__}
     entry = Entry(slug=folder.name, folder=folder, own_policies=own, **fields)
     try:
-        _validate(entry, builtin)
+        _validate(entry, policies.names(entry.model))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return entry
@@ -108,7 +105,7 @@ def _readable(message: str, raw: Any) -> str:
     return f"at {' '.join(names) or 'the top'}: {text[0].lower() + text[1:]}."
 
 
-def _validate(entry: Entry, builtin: list[str]) -> None:
+def _validate(entry: Entry, builtin: tuple[str, ...]) -> None:
     """What types cannot say; raises InputError without the file's name."""
     if not SLUG.fullmatch(entry.slug):
         raise InputError(
@@ -167,7 +164,7 @@ def _validate_metrics(entry: Entry) -> None:
         raise InputError(f"the main metric '{mains[0]}' is by analysis: mark one that is simulated.")
 
 
-def _validate_policies(entry: Entry, builtin: list[str]) -> None:
+def _validate_policies(entry: Entry, builtin: tuple[str, ...]) -> None:
     for stem in entry.own_policies:
         if stem in builtin:
             raise InputError(
@@ -185,7 +182,7 @@ def _validate_policies(entry: Entry, builtin: list[str]) -> None:
         )
 
 
-def _validate_experiment(entry: Entry, experiment: Experiment, builtin: list[str]) -> None:
+def _validate_experiment(entry: Entry, experiment: Experiment, builtin: tuple[str, ...]) -> None:
     place = f"experiment '{experiment.name}'"
     if not SLUG.fullmatch(experiment.name):
         raise InputError(f"{place} is not named by a slug: use lower case words joined by hyphens.")
@@ -294,7 +291,7 @@ def _validate_expected(entry: Entry, expected: Expected) -> None:
         raise InputError(f"{place}: noise must lie in [0, 1), as a share of the printed value.")
 
 
-def _known_policy(policy: str, entry: Entry, builtin: list[str], place: str) -> None:
+def _known_policy(policy: str, entry: Entry, builtin: tuple[str, ...], place: str) -> None:
     """Refuse unknown names, and parameters that a built-in policy does not take.
 
     The entry's own files are not opened: one that is malformed fails where it is run, not whatever reads
@@ -303,7 +300,7 @@ def _known_policy(policy: str, entry: Entry, builtin: list[str], place: str) -> 
     try:
         name, _ = parse_spec(policy, "policy")
         if name in builtin and name not in entry.own_policies:
-            policies.policy(policy)
+            policies.policy(policy, model=entry.model)
         elif name not in entry.own_policies:
             raise unknown("policy", name, [*builtin, *entry.own_policies])
     except InputError as error:

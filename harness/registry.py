@@ -88,9 +88,9 @@ def questions() -> dict[str, Question]:
     return {row["id"]: msgspec.convert(row, Question) for row in rows}
 
 
-def builtin_policies() -> list[str]:
-    """Names of the built-in policies."""
-    return policies.names()
+def builtin_policies(entry: Entry) -> tuple[str, ...]:
+    """Names of the built-in policies of the entry's model."""
+    return policies.names(entry.model)
 
 
 def policy(entry: Entry, name: str) -> policies.Policy:
@@ -98,7 +98,7 @@ def policy(entry: Entry, name: str) -> policies.Policy:
 
     `name` is one of the entry's own files, a built-in specification, or the path of a file.
     """
-    return policies.policy(name, entry.folder / "policies")
+    return policies.policy(name, entry.folder / "policies", entry.model)
 
 
 def policy_file(entry: Entry, name: str) -> Path:
@@ -106,7 +106,7 @@ def policy_file(entry: Entry, name: str) -> Path:
     try:
         return policy(entry, name).path.resolve()
     except InputError:
-        return policies.path_of(name, entry.folder / "policies").resolve()
+        return policies.path_of(name, entry.folder / "policies", entry.model).resolve()
 
 
 def policy_argument(entry: Entry, name: str) -> str:
@@ -157,7 +157,7 @@ def problem(entry: Entry) -> ModuleType:
 
 
 def _read(folder: Path) -> Entry:
-    entry = read(folder, builtin_policies())
+    entry = read(folder)
     for answer in entry.answers:
         if answer not in questions():
             raise InputError(f"{entry.slug}/problem.toml: {unknown('question', answer, questions())}")

@@ -56,6 +56,18 @@ def rank(predicted, age):
     return predicted - 2 * age
 '''
 
+LLM_POLICY = '''\
+"""Least predicted tokens left first, a prompt token counted as a fifth: say here what yours serves first."""
+
+SEES = ("estimate", "input_tokens")
+SHAPE = "falling order"
+PARAMETERS = {"preempt": True}
+
+
+def rank(estimate, input_tokens):
+    return estimate + input_tokens / 5
+'''
+
 
 def problem(name: str, question: str | None = None) -> list[Path]:
     """Write the entry `name`: three files, in place at once. Returns them.
@@ -100,14 +112,14 @@ def policy(entry_name: str, name: str) -> Path:
     entry = registry.entry(entry_name)
     _slug(name.removesuffix(".py"), "policy")
     name = name.removesuffix(".py")
-    if name in registry.builtin_policies():
+    if name in registry.builtin_policies(entry):
         raise InputError(f"'{name}' is a built-in policy: choose another name.")
     file = entry.folder / "policies" / f"{name}.py"
     if file.exists():
         raise InputError(f"{file} is there already: choose another name.")
     try:
         file.parent.mkdir(exist_ok=True)
-        file.write_text(POLICY, encoding="utf-8")
+        file.write_text(LLM_POLICY if entry.model == "llm" else POLICY, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror}.") from error
     return file

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from openqueues.models.llm.policies import STATE
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Request:
     first_s: float = math.nan
     finish_s: float = math.nan
     reserved: int = 0
+    rank: float = math.nan  # while it waits, as of the beginning of the iteration, or of its preemption
 
     @property
     def target(self) -> int:
@@ -38,9 +40,9 @@ class SlowEngine:
     """Requests under a policy, given as the functions of its file and its parameters, in one of the mechanisms."""
 
     def __init__(self, requests, hardware, policy, parameters, switches, *, token_budget, watermark, **limits):
-        """switches: mechanism, memory, preempt, reserve; limits: kv_tokens, max_batch, block_tokens."""
+        """switches: mechanism, memory, preempt, reserve, ...; limits: kv_tokens, max_batch, block_tokens."""
         self.law, self.policy, self.parameters, self.data = hardware, policy, parameters, requests
-        mechanism, self.memory, self.preempts, reserve = (switches[key] for key in switches)
+        mechanism, self.memory, self.preempts, reserve, *_ = switches.values()
         kv_tokens, self.max_batch, self.block = (limits[key] for key in ("kv_tokens", "max_batch", "block_tokens"))
         self.mixed, self.drain = mechanism in ("orca", "sarathi"), mechanism == "fastertransformer"
         self.paged = mechanism in ("vllm", "sarathi")
@@ -55,12 +57,10 @@ class SlowEngine:
             answer = {"max": longest, "oracle": output, "pow2": min(longest, 2 ** math.ceil(math.log2(output)))}
             one.reserved = min(self.blocks(one.input + answer[reserve]), self.capacity)
             self.requests.append(one)
-        self.now, self.iteration, self.transfer = self.requests[0].arrival, 0, 0.0
-        self.preemptions = self.recomputed_tokens = self.swapped_tokens = self.peak_kv_tokens = self.computed = 0
-        self.area = self.busy = 0.0
+        self.now = self.requests[0].arrival
+        self.preemptions = self.recomputed_tokens = self.swapped_tokens = self.peak_kv_tokens = 0
+        self.iteration = self.computed = self.area = self.busy = self.transfer = 0
         self.swap_ms = 1000.0 * hardware.kv_bytes_per_token / (hardware.swap_bytes_per_s or math.inf)
-
-    # The order of requests.
 
     def estimate(self, one: Request) -> float:
         data, every = self.data, self.data.refresh_every
@@ -85,6 +85,7 @@ class SlowEngine:
             "kind": float(data.kind[i]),
             "deadline": data.deadline_s[i],
             "price": data.price[i],
+            "cached": 0.0,
             "running": float(one.runs),
             "now": self.now / 1000.0,
             "waited": self.now / 1000.0 - one.arrival / 1000.0,
@@ -99,18 +100,14 @@ class SlowEngine:
         return self.call(self.policy["rank"], self.columns(one))
 
     def order(self, one: Request):
-        return (self.rank(one), one.number)
-
-    # Memory.
+        return (self.rank(one) if one.runs else one.rank, one.number)
 
     def blocks(self, tokens: int) -> int:
         return -(-tokens // self.block)
 
     @property
     def free(self) -> int:
-        free = self.capacity - sum(one.blocks for one in self.requests)
-        assert free >= 0, "more blocks than there are"
-        return free
+        return self.capacity - sum(one.blocks for one in self.requests)
 
     def grows(self, one: Request) -> int:
         return int(self.paged and one.decodes and one.held % self.block == 0)
@@ -120,6 +117,9 @@ class SlowEngine:
 
     def keepers(self, spared=None) -> list[Request]:
         return [one for one in self.waiting if one.blocks and one is not spared]
+
+    def kept(self, spared=None) -> int:
+        return sum(one.blocks for one in self.keepers(spared))
 
     def cut(self, one: Request, dropped: int) -> None:
         """Drop the last blocks of a waiting request."""
@@ -150,17 +150,17 @@ class SlowEngine:
         else:
             self.recomputed_tokens += one.held
             one.blocks = one.held = 0
+        self.gone(one)
+        one.rank = self.rank(one)
         self.waiting.append(one)
 
     def make_room(self) -> None:
         while self.need() > self.free:
-            if self.keepers():
+            if self.kept():
                 self.reclaim(self.need() - self.free)
             else:
                 worst = max(self.running, key=self.order)
                 self.preempt(worst, self.need() - self.grows(worst) - self.free)
-
-    # Admission.
 
     def lacking(self, one: Request) -> int:
         blocks = self.blocks(one.target) - one.blocks if self.paged else one.reserved
@@ -170,17 +170,14 @@ class SlowEngine:
         def crowded():
             return len(self.running) + len(admitted) >= self.max_batch
 
-        def kept():
-            return sum(other.blocks for other in self.keepers(one))
-
-        if not crowded() and self.lacking(one) <= kept():
+        if not crowded() and self.lacking(one) <= self.kept(one):
             self.reclaim(self.lacking(one), one)
             return True
-        worse = [other for other in self.running if self.rank(other) > self.rank(one)]
+        worse = [other for other in self.running if self.rank(other) > one.rank]
         room = sum(other.blocks + self.mixed * self.grows(other) for other in worse)
         if self.preempts == "batch" and not crowded():
             return False
-        if not (self.preempts and worse and self.lacking(one) <= room + kept()):
+        if not (self.preempts and worse and self.lacking(one) <= room + self.kept(one)):
             return False
         while True:
             self.reclaim(self.lacking(one), one)
@@ -193,56 +190,51 @@ class SlowEngine:
         if "admit" not in self.policy:
             return True
         members = [*self.running, *admitted, one]
-        left = {other.number: max(1, math.ceil(self.estimate(other))) for other in members}
-        peak = max(sum(other.target + j - 1 for other in members if left[other.number] >= j) for j in left.values())
-        return self.call(
-            self.policy["admit"],
-            self.columns(one)
-            | {
-                "needed_tokens": one.target,
-                "free_tokens": self.free * self.block,
-                "kv_tokens": self.capacity * self.block,
-                "batch": len(self.running) + len(admitted),
-                "waiting": len(self.waiting),
-                "admitted": len(admitted),
-                "admitted_tokens": sum(other.target - other.held for other in admitted),
-                "peak_tokens": peak,
-            },
-        )
+        left = [max(1, math.ceil(self.estimate(other))) for other in members]
+        peak = max(sum(members[k].target + j - 1 for k in range(len(left)) if left[k] >= j) for j in left)
+        tokens = sum(other.target - other.held for other in admitted)
+        state = (one.target, self.free * self.block, self.capacity * self.block, len(self.running) + len(admitted))
+        state += (len(self.waiting), len(admitted), tokens, peak)
+        return self.call(self.policy["admit"], self.columns(one) | dict(zip(STATE, state, strict=True)))
+
+    def starts(self, one: Request, admitted: list[Request]) -> bool:
+        """Let the first waiting request start, if it may."""
+        promised = sum(1 if other.decodes else other.target - other.held for other in self.running + admitted)
+        resumes = one.made > 0 and one.held == one.target - 1
+        if self.mixed and promised >= self.budget:
+            return False
+        if not self.mixed and not resumes and admitted:
+            if sum(other.target - other.held for other in [*admitted, one]) > self.budget:
+                return False
+        if one.lost_in == self.iteration or not self.may_admit(one, admitted) or not self.find_place(one, admitted):
+            return False
+        self.waiting.remove(one)
+        self.transfer += one.held * self.swap_ms if self.memory == "swap" else 0.0
+        one.runs, one.decodes = True, resumes
+        one.blocks = one.reserved if not self.paged else self.blocks(one.held if resumes else one.target)
+        (self.running if resumes else admitted).append(one)
+        return True
 
     def admit(self) -> list[Request]:
         """Admit waiting requests; returns those whose prompts are to be computed."""
         admitted: list[Request] = []
         while self.waiting and not (self.drain and self.running):
-            one = min(self.waiting, key=self.order)
-            promised = sum(1 if other.decodes else other.target - other.held for other in self.running + admitted)
-            resumes = one.made > 0 and one.held == one.target - 1
-            if self.mixed and promised >= self.budget:
+            if not self.starts(min(self.waiting, key=self.order), admitted):
                 break
-            if not self.mixed and not resumes and admitted:
-                tokens = [other.target - other.held for other in [*admitted, one]]
-                if len(tokens) * max(tokens) > self.budget:
-                    break
-            if one.lost_in == self.iteration:
-                break
-            if not (self.may_admit(one, admitted) and self.find_place(one, admitted)):
-                break
-            self.waiting.remove(one)
-            if self.memory == "swap":
-                self.transfer += one.held * self.swap_ms
-            one.runs = True
-            one.blocks = one.reserved if not self.paged else self.blocks(one.held if resumes else one.target)
-            if resumes:
-                one.decodes = True
-                self.running.append(one)
-            else:
-                admitted.append(one)
         return admitted
 
-    # Steps.
+    def store(self, computed: list[Request]) -> None:
+        """For a prefix cache (slow_llm_prefix.py), as the next two."""
+
+    def gone(self, one: Request) -> None: ...
+
+    def shared_twice(self) -> int:
+        return 0
 
     def step(self) -> bool:
         """Walk one iteration; False if nothing can run."""
+        for one in self.waiting:
+            one.rank = self.rank(one)
         if self.mixed:
             self.make_room()
         admitted = self.admit()
@@ -266,23 +258,25 @@ class SlowEngine:
             one.held += 1
         prompt_tokens = sum(end - start for start, end in chunks)
         squares = sum(end**2 - start**2 for start, end in chunks)
+        assert self.free >= 0, "more blocks than there are"
         attended = sum(one.held for one in decoding)
         ms = self.transfer + self.law.step_ms(prompt_tokens, squares, len(decoding), attended)
-        resident = sum(one.held for one in self.running + self.keepers())
+        resident = sum(one.held for one in self.running + self.keepers()) - self.shared_twice()
         self.peak_kv_tokens = max(self.peak_kv_tokens, resident)
         self.area += resident * ms
-        self.now += ms
-        self.busy += ms
+        self.now, self.busy = self.now + ms, self.busy + ms
         self.computed += len(decoding) + sum(end > start for start, end in chunks)
         self.iteration, self.transfer = self.iteration + 1, 0.0
-        for one in decoding + [one for one in prompts if one.held == one.target]:
-            one.made += 1
-            one.decodes = True
+        computed = [one for one in prompts if one.held == one.target]
+        self.store(computed)
+        for one in decoding + computed:
+            one.made, one.decodes = one.made + 1, True
             one.first_s = self.now / 1000.0 if one.made == 1 else one.first_s
         for one in [one for one in self.running if one.decodes and one.made == one.output]:
             self.running.remove(one)
             assert math.isnan(one.finish_s), "served twice"
             one.finish_s, one.blocks, one.runs = self.now / 1000.0, 0, False
+            self.gone(one)
         return True
 
     def serve(self) -> SlowEngine:
@@ -295,7 +289,7 @@ class SlowEngine:
                 self.waiting.append(coming.pop(0))
             if (self.waiting or self.running) and not self.step():
                 self.now = coming[0].arrival
-        assert self.free == self.capacity, "blocks were not freed"
+        assert self.free + self.kept() == self.capacity, "blocks were not freed"
         makespan = self.now - self.requests[0].arrival
         self.first_token_s, self.finish_s, self.preemptions_of = (
             np.array([getattr(one, key) for one in self.requests]) for key in ("first_s", "finish_s", "preemptions")

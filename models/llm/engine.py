@@ -8,7 +8,7 @@ and the hardware law says how long that takes. Policies order the requests; mech
     orca                whole prompts join the decoding batch in any iteration; reserved as above (Yu et al. 2022)
     vllm                iterations of whole prompts whenever one can be admitted, else decoding; pages of
                         `block_tokens`; a prompt is admitted if `watermark` of the blocks stay free and the
-                        prompts padded to the longest have at most `token_budget` tokens (vLLM v0 as in Vidur)
+                        prompts of the iteration have at most `token_budget` tokens (vLLM v0 as in Vidur)
     sarathi             iterations of at most `token_budget` tokens: one of each request that decodes, then the
                         prompt that was begun, then new prompts in chunks (Sarathi-Serve as in Vidur)
 
@@ -29,6 +29,10 @@ Conventions, the same for all mechanisms:
     running requests that rank behind it, the worst first, if all of them together are enough; with preempt=batch
     only where the batch is full.
 
+*   With prefix_cache a prompt's full prefix blocks are cached in a tree (prefix_kernel.py). Tokens found there are
+    resident and attended to, but not computed again; shared tokens count once as resident, and those that nobody
+    holds not at all.
+
 Between two events that can change the plan the kernel jumps over all iterations at once (engine_kernel.py).
 """
 
@@ -43,7 +47,7 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.llm import policies, ranking
+from openqueues.models.llm import policies, prefix, ranking
 from openqueues.models.llm.hardware import LAYOUT, Hardware
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import Policy
@@ -62,7 +66,15 @@ RESERVE = ("max", "pow2", "oracle")
 DEFAULT_BATCH = 128
 _MOST_REQUESTS = 1 << 25  # a request's number shares an integer with a step's
 _NO_LIMIT = 1 << 60
-_COUNTS = {"iterations": 13, "preemptions": 14, "recomputed_tokens": 15, "swapped_tokens": 16, "peak_kv_tokens": 17}
+_NO_TREE = (np.zeros((0, 5), np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), 0)
+_COUNTS = {
+    "iterations": 13,
+    "preemptions": 14,
+    "recomputed_tokens": 15,
+    "swapped_tokens": 16,
+    "peak_kv_tokens": 17,
+    "reused_tokens": 20,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +96,8 @@ class Served:
     swapped_tokens: int
     """Tokens moved to the host; all of them came back."""
     peak_kv_tokens: int
+    reused_tokens: int
+    """Prompt tokens found in the prefix cache, which had not to be computed."""
     mean_kv_tokens: float
     """Resident tokens, averaged over the makespan."""
     mean_batch: float
@@ -110,11 +124,12 @@ def serve(
     """Serve all requests and return what came out.
 
     policy: `name[:key=value,...]` or a file, see models/llm/policies. Every policy also takes mechanism, memory
-    (recompute, swap or tail), preempt (true, false or batch) and reserve (max, pow2 or oracle: tokens of answer that orca
-    and fastertransformer reserve). kv_tokens: capacity of the KV cache (default: the hardware's; 0: no limit).
-    max_batch: most requests that run at once (default: the hardware's, else 128). token_budget: prompt tokens of a
-    step (default: 4096 for vllm, 512 for sarathi, else no limit). watermark: share of the blocks that an admission
-    must leave free, in the mechanisms with pages. seed: of policies that draw random numbers.
+    (recompute, swap or tail), preempt (true, false or batch), prefix_cache (true or false) and reserve (max, pow2
+    or oracle: tokens of answer that orca and fastertransformer reserve). kv_tokens: capacity of the KV cache
+    (default: the hardware's; 0: no limit). max_batch: most requests that run at once (default: the hardware's,
+    else 128). token_budget: prompt tokens of a step (default: 4096 for vllm, 512 for sarathi, else no limit).
+    watermark: share of the blocks that an admission must leave free, in the mechanisms with pages. seed: of
+    policies that draw random numbers; none of the built-in ones does.
 
     Raises InputError for a setting that makes no sense, a policy that sees what the requests lack, a request that
     can never fit, and a policy that breaks its rules.
@@ -137,7 +152,9 @@ def serve(
     reserved = _fit(requests, switch["reserve"], paged, capacity, block, total, spare)
     swap_ms = _swap_ms(hardware) if switch["memory"] == "swap" else 0.0
 
-    timed = "now" in order.sees or "waited" in order.sees
+    shares = switch["prefix_cache"]
+    *tree, node_blocks = prefix.tables(requests, block) if shares else _NO_TREE
+    timed = not {"now", "waited", "cached"}.isdisjoint(order.sees)
     falls = order.shape == "falling order" and not timed
     asks = policies.arguments_of(order, "admit") is not None
     restless = (bool(switch["preempt"]) and not falls) or timed or asks
@@ -157,6 +174,8 @@ def serve(
             falls,
         ),
         *(renews, asks, "peak_tokens" in order.sees, MEMORY.index(switch["memory"])),
+        *(shares, node_blocks, shares and "cached" in order.sees),
+        10 * int(requests.input_tokens.sum() + requests.output_tokens.sum()),
     )
     job, real = _rows(requests, reserved)
     values = tuple(float(value) for value in order.parameters.values())
@@ -168,6 +187,7 @@ def serve(
         _constants(hardware, swap_ms, values),
         np.ascontiguousarray(requests.refreshed_start, dtype=np.int64),
         np.ascontiguousarray(requests.refreshed, dtype=np.float64),
+        *tree,
         int(requests.refresh_every) if len(requests.refreshed) else 0,
         tuple(int(value) for value in setting),
         total,
@@ -198,6 +218,13 @@ def _switches(policy: Policy) -> tuple[dict[str, Any], Policy]:
     _, drain, paged, _ = MECHANISMS[switch["mechanism"]]
     if drain and switch["preempt"]:
         raise InputError(f"policy '{policy.name}': fastertransformer finishes its batch, so preempt must be false.")
+    if not isinstance(switch["prefix_cache"], bool):
+        raise InputError(f"policy '{policy.name}': prefix_cache is {switch['prefix_cache']}: it must be true or false.")
+    if switch["prefix_cache"] and not (paged and switch["memory"] == "recompute"):
+        raise InputError(
+            f"policy '{policy.name}': prefix_cache needs mechanism vllm or sarathi, and memory=recompute: what a "
+            "preempted request shares stays cached anyway."
+        )
     if not paged and switch["memory"] != "recompute":
         raise InputError(
             f"policy '{policy.name}': memory={switch['memory']} needs pages: use it with mechanism vllm or sarathi."
@@ -264,9 +291,9 @@ def _swap_ms(hardware: Hardware) -> float:
 
 
 def _rows(requests: Requests, reserved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's tables job (n, 10) and real (n, 9), see state_kernel.py."""
+    """The kernel's tables job (n, 11) and real (n, 9), see state_kernel.py."""
     n = len(requests)
-    job, real = np.zeros((n, 10), np.int64), np.full((n, 9), np.nan)
+    job, real = np.zeros((n, 11), np.int64), np.full((n, 9), np.nan)
     job[:, 0], job[:, 1], job[:, 6] = requests.input_tokens, requests.output_tokens, reserved
     real[:, 0] = requests.arrival_s * 1000.0
     if requests.predicted_output_tokens is not None:
@@ -289,7 +316,7 @@ def _constants(hardware: Hardware, swap_ms: float, values: tuple[float, ...]) ->
 def _kernel() -> Callable:
     from openqueues.models.queues.compiled import kernel
 
-    files = ("timing.py", "state_kernel.py", "memory_kernel.py", "engine_kernel.py")
+    files = ("timing.py", "state_kernel.py", "prefix_kernel.py", "memory_kernel.py", "engine_kernel.py")
     return kernel([], [_HERE / file for file in files], heap_width=2)
 
 
@@ -312,6 +339,6 @@ def _check_end(count, clock, policy: Policy, requests: Requests, job: np.ndarray
             f"policy '{policy.name}' admits none of the {int(count[5])} requests that wait while nothing runs and none "
             "is to come: admit one then."
         )
-    whole = count[0] == total and count[1] == 0 and count[9] == 0 and count[12] == len(requests)
+    whole = count[0] + count[9] == total and not count[[1, 10, 18]].any() and count[12] == len(requests)
     if not (whole and np.array_equal(job[:, 2], requests.output_tokens)):
         raise RuntimeError("the engine lost requests, tokens or blocks: please report this.")

@@ -51,6 +51,7 @@ def may_admit(s, i, prompts, promised):
         s.real[i, KIND],
         s.real[i, DEADLINE],
         s.real[i, PRICE],
+        float(s.job[i, SHARED] * s.node_blocks * s.block),
         0.0,
         now,
         now - arrived,
@@ -86,21 +87,25 @@ def admit(s):
 
     One that was preempted in this very step is blocked.
     """
-    prompts, longest, promised = 0, 0, 0
+    prompts, promised = 0, 0
     if s.drain and s.count[RUNNING] > 0:
         return 0
     while s.count[WAITING] > 0 and budget_left(s, promised) > 0:
         value, i = s.queue[0, RANK], int(s.queue[0, ARRIVAL])
+        if s.shares:
+            hold_prefix(s, i)
         tokens = s.job[i, INPUT] + s.job[i, MADE] - s.job[i, HELD]
         resumes = tokens == 1 and s.job[i, MADE] > 0
-        if not (s.mixed or resumes) and prompts > 0 and (prompts + 1) * max(longest, tokens) > s.budget:
+        fits = s.mixed or resumes or prompts == 0 or promised + tokens <= s.budget
+        lost = s.real[i, LOST] == s.count[ITERATIONS]
+        allowed = fits and not lost and not (s.asks and not may_admit(s, i, prompts, promised))
+        if not (allowed and find_place(s, i, value, prompts)):
+            if s.shares:
+                let_go(s, i, -1)
+                s.job[i, HELD] = 0
             break
-        if s.real[i, LOST] == s.count[ITERATIONS]:
-            break
-        if s.asks and not may_admit(s, i, prompts, promised):
-            break
-        if not find_place(s, i, value, prompts):
-            break
+        if s.shares:
+            s.count[REUSED] += s.job[i, HELD]
         lacked = blocks_to_start(s, i)
         if s.memory == TAIL and s.job[i, HELD] > 0:
             forget_kept(s, i)
@@ -115,7 +120,6 @@ def admit(s):
             s.real[i, BOUND] = np.inf
             s.lists[ADMITTED, prompts] = i
             prompts += 1
-            longest = max(longest, tokens)
             promised += tokens
         s.count[FREE] -= lacked
     return prompts
@@ -128,6 +132,8 @@ def complete(s, i, had):
     s.real[i, FINISH] = s.clock[NOW]
     s.count[FREE] += had
     s.count[DONE] += 1
+    if s.shares:
+        let_go(s, i, s.count[ITERATIONS])
 
 
 @inlined
@@ -175,7 +181,7 @@ def prefill(s, prompts):
             written += end
             computed += 1 if end > start else 0
     attended = s.count[TOKENS] + decoding
-    resident = attended + written + s.count[KEPT_TOKENS]
+    resident = attended + written + s.count[KEPT_TOKENS] - s.count[TWICE]
     ms = prefill_ms(s.constants, new, squares, decoding, attended) + s.clock[TRANSFER]
     spend(s, ms, ms * resident, 1, computed, resident)
     if decoding > 0:
@@ -188,6 +194,8 @@ def prefill(s, prompts):
         if s.job[i, HELD] < s.job[i, INPUT] + s.job[i, MADE]:
             s.count[PARTIAL] = i
             continue
+        if s.shares:
+            store_prefix(s, i)
         had = blocks_of(s, i)
         s.job[i, MADE] += 1
         if s.job[i, MADE] == 1:
@@ -203,7 +211,7 @@ def matters(s, i):
     """Whether request i, arriving while the batch decodes, could change the plan."""
     if s.drain or budget_left(s, 0) <= 0:
         return False
-    if s.preempt == FOR_NONE and (crowded(s, 0) or lacking(s, i) > s.count[KEPT_BLOCKS]):
+    if s.preempt == FOR_NONE and (crowded(s, 0) or (not s.shares and lacking(s, i) > s.count[KEPT_BLOCKS])):
         return False
     return s.count[WAITING] == 0 or s.timed or rank(s, i) < s.queue[0, RANK]
 
@@ -231,7 +239,7 @@ def jump(s, one):
     steps = 1
     if not (one or (s.restless and s.count[WAITING] > 0)):
         steps = fitting_steps(s, first_end(s) - s.count[CLOCK])
-        if s.renews and s.count[WAITING] > 0:
+        if s.renews and s.count[WAITING] > 0 and (s.preempt == FOR_ANY or crowded(s, 0)):
             steps = steps_to_rise(s, steps)
     floor, const, growing = decode_line(s.constants, running)
     attended = s.count[TOKENS] + running
@@ -255,7 +263,7 @@ def jump(s, one):
         s.count[NEXT] += 1
         enqueue(s, i)
     partial = s.count[PARTIAL]
-    resident = attended + s.count[KEPT_TOKENS] + (s.job[partial, HELD] if partial >= 0 else 0)
+    resident = attended + s.count[KEPT_TOKENS] - s.count[TWICE] + (s.job[partial, HELD] if partial >= 0 else 0)
     area = decode_area(floor, first, growing, steps, resident, running) + s.clock[TRANSFER] * resident
     ms += s.clock[TRANSFER]
     spend(s, ms, area, steps, float(steps) * running, resident + (steps - 1) * running)
@@ -263,28 +271,55 @@ def jump(s, one):
 
 
 @njit(cache=True, nogil=True)
-def serve(rank_of, admit_of, job, real, constants, refresh_start, refreshed, every, setting, blocks_free):
+def serve(
+    rank_of,
+    admit_of,
+    job,
+    real,
+    constants,
+    refresh_start,
+    refreshed,
+    tree,
+    path_start,
+    path,
+    every,
+    setting,
+    blocks_free,
+):
     """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
 
-    rank_of, admit_of: the policy's functions. job (n, 10), real (n, 9): see state_kernel.py; times in ms.
+    rank_of, admit_of: the policy's functions. job (n, 11), real (n, 9): see state_kernel.py; times in ms.
     constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
     most running, budget, watermark) and the switches in the order below. count[FAILED] is 1 + the request whose
-    rank was not a number, or -1 when nothing could run although requests waited, or -2 when there were more preemptions than ten times
-    the tokens: a policy that preempts without end.
+    rank was not a number, or -1 when nothing could run although requests waited, or -2 when there were more
+    than most_preemptions: a policy that preempts without end.
     """
     n = job.shape[0]
     block, most_running, budget, watermark = setting[:4]
-    mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:]
+    mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:15]
+    shares, node_blocks, sees_cached, most_preemptions = setting[15:]
     places = min(n, most_running) + 1
-    count, clock = np.zeros(18, np.int64), np.zeros(5)
+    count, clock = np.zeros(21, np.int64), np.zeros(5)
     count[FREE], count[PARTIAL] = blocks_free, -1
     queue, lists, phases = np.empty((n + 1, 2)), np.empty((5, 2 * places + 64), np.int64), np.zeros(block, np.int64)
     limits = (n, every, blocks_free, block, most_running, budget, watermark)
     switches = (mixed != 0, drain != 0, may_preempt, paged != 0)
     more = (restless != 0, timed != 0, falls != 0, renews != 0, asks != 0, peaks != 0)
     arrays = (job, real, queue, lists, phases, count, clock, constants, refresh_start, refreshed)
-    s = Server(rank_of, admit_of, *arrays, *limits, *switches, *more, memory)
-    most_preemptions = 10 * (np.sum(job[:, INPUT]) + np.sum(job[:, OUTPUT]))
+    prefix = (tree, path_start, path, np.empty((2 * tree.shape[0] + 64 if shares else 0, 2)))
+    s = Server(
+        rank_of,
+        admit_of,
+        *arrays,
+        *prefix,
+        *limits,
+        *switches,
+        *more,
+        memory,
+        shares != 0,
+        node_blocks,
+        sees_cached != 0,
+    )
     clock[NOW] = real[0, ARRIVED]
     while count[DONE] < n and count[FAILED] == 0:
         while count[NEXT] < n and real[count[NEXT], ARRIVED] <= clock[NOW]:

@@ -54,7 +54,13 @@ def keep(s, i, dropped):
 
 @part
 def reclaim(s, wanted, spared):
-    """Take `wanted` blocks, or all that there are, from waiting requests but `spared`, the worst first."""
+    """Take `wanted` blocks, or all that there are, from waiting requests but `spared`, the worst first.
+
+    Of a prefix cache, take those that nobody holds.
+    """
+    if s.shares:
+        forget_nodes(s, wanted)
+        return
     while wanted > 0:
         found, found_rank = -1, -np.inf
         for k in range(s.count[KEPT]):
@@ -93,8 +99,10 @@ def preempt(s, i, wanted):
             s.count[SWAPPED] += held
             s.clock[TRANSFER] += held * s.constants[SWAP_MS]
         else:
-            s.count[DROPPED] += held
+            s.count[DROPPED] += held - s.job[i, SHARED] * s.node_blocks * s.block
             s.job[i, HELD] = 0
+    if s.shares:
+        let_go(s, i, s.count[ITERATIONS])
     enqueue(s, i)
 
 
@@ -115,7 +123,7 @@ def blocks_to_start(s, i):
     if not s.paged:
         return s.job[i, RESERVED]
     lacks = blocks(s, s.job[i, INPUT] + s.job[i, MADE])
-    return lacks - blocks(s, s.job[i, HELD]) if s.memory == TAIL else lacks
+    return lacks - blocks(s, s.job[i, HELD]) if s.memory == TAIL else lacks - s.job[i, SHARED] * s.node_blocks
 
 
 @inlined
@@ -149,12 +157,14 @@ def preempt_for(s, i, value, prompts):
         return False
     dequeue(s)
     while True:
-        if lacking(s, i) > 0 and kept_by_others(s, i) > 0:
-            reclaim(s, lacking(s, i), i)
-        if lacking(s, i) <= 0 and not crowded(s, prompts):
+        lacks = lacking(s, i)
+        if lacks > 0 and kept_by_others(s, i) > 0:
+            reclaim(s, lacks, i)
+        elif lacks <= 0 and not crowded(s, prompts):
             return True
-        v = worst_running(s, value)
-        preempt(s, v, lacking(s, i) - (grows(s, v) if s.mixed else 0))
+        else:
+            v = worst_running(s, value)
+            preempt(s, v, lacks - (grows(s, v) if s.mixed else 0))
 
 
 @inlined

@@ -49,6 +49,7 @@ def metrics(
         "preempted_requests": int(np.count_nonzero(served.preemptions_of)),
         "recomputed_tokens": served.recomputed_tokens,
         "swapped_tokens": served.swapped_tokens,
+        "reused_tokens": served.reused_tokens,
         "peak_kv_tokens": served.peak_kv_tokens,
         "mean_kv_tokens": served.mean_kv_tokens,
         "mean_batch": served.mean_batch,

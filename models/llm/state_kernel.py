@@ -21,13 +21,13 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 # Columns of job, one row of integers a request; KEEPER is a list of its own, of the requests that wait and keep blocks.
-INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL = range(10)
+INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL, SHARED = range(11)
 # Columns of real, one row of floats a request; times in ms; LOST is the last step in which it was preempted,
 # BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL.
 ARRIVED, PREDICTED, KIND, DEADLINE, PRICE, FIRST, FINISH, LOST, BOUND = range(9)
 # Entries of count.
 FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, KEPT, KEPT_BLOCKS, KEPT_TOKENS = range(11)
-FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK = range(11, 18)
+FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK, TWICE, LEAVING, REUSED = range(11, 21)
 # Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps.
 NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED = range(5)
 # Values of STATE; of a request that waits, HELD is what it has swapped out or kept.
@@ -46,12 +46,12 @@ SWAP_MS, THETA = 14, 15
 Server = namedtuple(
     "Server",
     "rank_of admit_of job real queue lists phases count clock constants refresh_start refreshed "
+    "tree path_start path leaving "
     "n every total block most_running budget watermark "
-    "mixed drain preempt paged restless timed falls renews asks peaks memory",
+    "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached",
 )
-# Parts of the kernel are called by it only, and own no memory: that saves most of the time to compile them.
-_PART = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-part, inlined = njit(**_PART), njit(forceinline=True, **_PART)
+# A part (timing.py) that is worth the time to compile it into each caller.
+inlined = njit(forceinline=True, **PART)
 
 
 @inlined
@@ -79,6 +79,15 @@ def estimate_of(s, i, made):
 
 
 @inlined
+def cached_of(s, i):
+    """Prompt tokens that a waiting request would find in the prefix cache; that a running one shares."""
+    if not s.sees_cached:
+        return 0
+    nodes = s.job[i, SHARED] if s.job[i, STATE] != WAITS else found_nodes(s, i)
+    return nodes * s.node_blocks * s.block
+
+
+@inlined
 def rank_at(s, i, made, running):
     """The policy's rank of a request that has made so many tokens, now."""
     now, arrived = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0
@@ -93,6 +102,7 @@ def rank_at(s, i, made, running):
         s.real[i, KIND],
         s.real[i, DEADLINE],
         s.real[i, PRICE],
+        float(cached_of(s, i)),
         running,
         now,
         now - arrived,
@@ -158,12 +168,12 @@ def blocks(s, tokens):
 
 @inlined
 def blocks_of(s, i):
-    """Blocks on the accelerator that a running request has: for its whole prompt while that is computed."""
+    """Blocks of a running request alone: for its whole prompt while that is computed."""
     if not s.paged:
         return s.job[i, RESERVED]
     if s.job[i, STATE] == PREFILLS:
-        return blocks(s, s.job[i, INPUT] + s.job[i, MADE])
-    return blocks(s, held_of(s, i))
+        return blocks(s, s.job[i, INPUT] + s.job[i, MADE]) - s.job[i, SHARED] * s.node_blocks
+    return blocks(s, held_of(s, i)) - s.job[i, SHARED] * s.node_blocks
 
 
 @inlined

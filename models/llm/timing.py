@@ -38,10 +38,13 @@ COEFFICIENTS = (
 )
 
 
+# Parts of the kernel are called by it only, and own no memory: that saves most of the time to compile them.
+PART = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+part = njit(**PART)
 TABLE = 19  # where the table begins: its number of points, their tokens, their ms
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def table_ms(c, tokens):
     """The piecewise linear table at a number of tokens; 0 without a table."""
     points = int(c[TABLE])
@@ -56,7 +59,7 @@ def table_ms(c, tokens):
     return y[i - 1] + (y[i] - y[i - 1]) / (x[i] - x[i - 1]) * (tokens - x[i - 1])
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def shared_ms(c, tokens):
     """What is paid for the number of tokens computed, whatever they are: tiles and the table."""
     ms = table_ms(c, tokens)
@@ -65,7 +68,7 @@ def shared_ms(c, tokens):
     return ms
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def prefill_ms(c, new, squares, decoding, attended):
     """Time of a step that computes `new` > 0 tokens of prompts, and one token each of `decoding` requests."""
     ms = c[0] + c[1] * new + c[2] * squares
@@ -75,7 +78,7 @@ def prefill_ms(c, new, squares, decoding, attended):
     return max(ms + shared_ms(c, tokens), c[12] + c[13] * tokens)
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def decode_line(c, decoding):
     """(floor, const, slope) of a step in which `decoding` requests attend to K tokens: max(floor, const + slope K)."""
     tokens = float(decoding)
@@ -86,7 +89,7 @@ def decode_line(c, decoding):
     return floor, c[3] + c[4] * tokens + shared, c[5]
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def floored(floor, first, growth, steps):
     """How many of the steps max(floor, first), max(floor, first + growth), ... take no longer than the floor."""
     if first >= floor or growth <= 0:
@@ -94,7 +97,7 @@ def floored(floor, first, growth, steps):
     return min(float(steps), math.ceil((floor - first) / growth))
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def decode_ms(floor, first, growth, steps):
     """Time of `steps` decoding steps of which the first takes max(floor, first)."""
     low = floored(floor, first, growth, steps)
@@ -102,7 +105,7 @@ def decode_ms(floor, first, growth, steps):
     return low * floor + rest * (first + low * growth) + growth * (0.5 * rest * (rest - 1.0))
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def decode_area(floor, first, growth, steps, resident, decoding):
     """Integral over these steps' time of the resident tokens: `resident` in the first, `decoding` more in each."""
     low = floored(floor, first, growth, steps)
@@ -115,7 +118,7 @@ def decode_area(floor, first, growth, steps, resident, decoding):
     return area + first * resident * rest + (first * decoding + growth * resident) * sum1 + growth * decoding * sum2
 
 
-@njit(nogil=True, _nrt=False)
+@part
 def decode_steps(floor, first, growth, most, ms):
     """About how many of these steps, from 1 to `most`, last `ms`: exact but for rounding."""
     low = floored(floor, first, growth, most)

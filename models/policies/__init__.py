@@ -1,5 +1,8 @@
 """Policies: one short file each, the built-in ones in this folder and a contributor's anywhere.
 
+The built-in policies of the queues stand here, those of the LLM engine in models/llm/policies; `model` says whose
+names are meant, since some occur in both.
+
     SEES        the columns that the policy may look at, among size, predicted, arrival, age
     SHAPE       "falling": the rank never rises while a job is served; "general": it may, and then turn(...)
                 gives the next age at which the rank changes direction or jumps; "sharing": no rank,
@@ -37,7 +40,11 @@ SHAPES = {
 }
 _OTHER_COLUMNS = ("decision", "order", "falling order")  # those of the model that asks
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
+_LLM = ("order", "falling order")
+# The switches of the LLM engine with their defaults, which every policy of it takes as further parameters.
+SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max", "prefix_cache": False}
 _FOLDER = Path(__file__).parent
+_BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
 
 
 @dataclass(frozen=True)
@@ -59,20 +66,34 @@ class Policy:
     @property
     def information(self) -> str:
         """The information class that boards compare within, one of INFORMATION."""
-        if self.told:
-            return self.told
-        if "size" in self.sees:
+        if self.shape in _LLM and self.parameters.get("reserve") in ("oracle", "pow2"):
+            return "oracle"  # the engine then reserves memory by the true length
+        return self.told or self.shown
+
+    @property
+    def shown(self) -> str:
+        """The information class that follows from SEES."""
+        truth, forecasts = {"size"}, {"predicted"}
+        if self.shape in _LLM:
+            truth, forecasts = {"output_tokens", "left"}, {"predicted", "estimate", "peak_tokens"}
+        if truth & set(self.sees):
             return "oracle"
-        if "predicted" not in self.sees:
+        if not forecasts & set(self.sees):
             return "blind"
         return "one bit" if self.name == "onebit" else "predictions"
 
+    @property
+    def used(self) -> frozenset[str]:
+        """Arguments of the functions that a model may call."""
+        found = _functions(ast.parse(self.source))
+        return frozenset(name for one in ("rank", "turn", "decide", "admit") for name in found.get(one, ()))
+
 
 @cache
-def names() -> tuple[str, ...]:
-    """The names of the built-in policies."""
+def names(model: str = "queue") -> tuple[str, ...]:
+    """The names of a model's built-in policies."""
     others = ("__init__", "resolve", "table", "kbit-nonpreemptive")
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem not in others))
+    return tuple(sorted(path.stem for path in _BUILTIN[model].glob("*.py") if path.stem not in others))
 
 
 def is_path(spec: str) -> bool:
@@ -86,8 +107,8 @@ def split_path(spec: str) -> tuple[str, str]:
     return (path + dot, rest) if dot and (not rest or rest.startswith(":")) else (spec, "")
 
 
-def path_of(spec: str, folder: Path | None = None) -> Path:
-    """The file of the policy that `spec` names: a path, one of `folder`'s files, or a built-in one."""
+def path_of(spec: str, folder: Path | None = None, model: str = "queue") -> Path:
+    """The file of the policy that `spec` names: a path, one of `folder`'s files, or a built-in one of `model`."""
     if is_path(spec):
         path = Path(split_path(spec)[0])
         if not path.is_file():
@@ -96,24 +117,25 @@ def path_of(spec: str, folder: Path | None = None) -> Path:
     name = spec.partition(":")[0].strip()
     if folder is not None and (folder / f"{name}.py").is_file():
         return folder / f"{name}.py"
-    if name not in names():
+    if name not in names(model):
         own = [path.stem for path in folder.glob("*.py")] if folder is not None else []
-        raise unknown("policy", name, [*names(), *own])
-    return _FOLDER / f"{name}.py"
+        raise unknown("policy", name, [*names(model), *own])
+    return _BUILTIN[model] / f"{name}.py"
 
 
-def policy(spec: str, folder: Path | None = None) -> Policy:
+def policy(spec: str, folder: Path | None = None, model: str = "queue") -> Policy:
     """Read the policy that `spec` names, for example `sprpt`, `onebit:threshold=1.5` or `policies/mine.py`.
 
-    `folder` holds further policies, found by their file's name. Raises InputError with one sentence for an
-    unknown name or parameter and for a file that breaks the contract.
+    `folder` holds further policies, found by their file's name; `model` is "queue" or "llm". Raises InputError
+    with one sentence for an unknown name or parameter and for a file that breaks the contract.
     """
-    path = path_of(spec, folder)
+    path = path_of(spec, folder, model)
     name, given = parse_spec(path.stem + split_path(spec)[1] if is_path(spec) else spec, "policy")
     if name == "kbit" and given.get("preemptive") is False and path.parent == _FOLDER:
         path = _FOLDER / "kbit-nonpreemptive.py"
     read = _read(path)
-    check_keys(given, read["parameters"], f"policy '{name}'")
+    switches = SWITCHES if read["shape"] in _LLM else {}
+    check_keys(given, {**switches, **read["parameters"]}, f"policy '{name}'")
     return Policy(name=name, spec=spec, **{**read, "parameters": {**read["parameters"], **given}})
 
 

@@ -5,7 +5,8 @@
                 prediction is renewed); the engine then jumps further. "order": it may rise
     PARAMETERS  further arguments of rank, numbers with their defaults, given as name:parameter=value; and the
                 switches of the engine that the policy sets: mechanism (vllm), memory (recompute), preempt (False,
-                True or "batch"), reserve (max). Every policy takes these on the command line, whether its file sets them or not.
+                True or "batch"), reserve (max), prefix_cache (False). Every policy takes these on the command line,
+                whether its file sets them or not.
     INFORMATION the class of its information: blind, predictions, oracle
     rank(...)   the lowest is first: waiting requests are admitted in this order, and who has to leave is the last
                 in it; its arguments are the columns of SEES and the parameters. Ties: the earlier arrival is first.
@@ -21,10 +22,13 @@ Columns, all floats:
     kind            0 interactive, 1 batch
     deadline        s, infinity without one
     price
+    cached          tokens of the prompt in the prefix cache; of a running request, those that it shares
     running         1 while it runs, 0 while it waits
-    now, waited     s; time, and time since the arrival. A policy that sees them is ordered anew in each iteration,
-                    which is slower
+    now, waited     s; time, and time since the arrival
     output_tokens, left   the truth: output tokens, and those still to make
+
+A policy that sees cached, now or waited orders the waiting requests anew at the beginning of each iteration, which
+is slower.
 
 A file may also have
 
@@ -51,7 +55,7 @@ from functools import cache
 from pathlib import Path
 
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.policies import Policy, is_path, split_path
+from openqueues.models.policies import SWITCHES, Policy, is_path, split_path
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.spec import check_keys, parse_spec
 
@@ -66,6 +70,7 @@ COLUMNS = (
     "kind",
     "deadline",
     "price",
+    "cached",
     "running",
     "now",
     "waited",
@@ -80,7 +85,6 @@ STATE = (
     "admitted_tokens",
     "peak_tokens",
 )
-SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max"}
 SHAPES = ("order", "falling order")
 _FOLDER = Path(__file__).parent
 
@@ -115,6 +119,7 @@ def policy(spec: str) -> Policy:
     return replace(read, spec=spec, parameters={**read.parameters, **given})
 
 
+@cache
 def functions(source: str) -> dict[str, tuple[str, ...]]:
     """The functions of a policy's text, with the names of their arguments."""
     found = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
