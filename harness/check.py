@@ -100,7 +100,8 @@ def _engine_rules(entry: Entry, name: str) -> list[str]:
             return []
         requests = llm.generated("poisson:rate=40", "lognormal:input_mean=100,output_mean=60", TRACE, seed=1)
         requests = llm.predicted(requests, "lognormal:sigma=1", seed=1)
-        hardware = llm.hardware_law("prefill_token_ms=0.1,decode_step_ms=20,decode_seq_ms=0.1")
+        law = "prefill_token_ms=0.1,decode_step_ms=20,decode_seq_ms=0.1"
+        hardware = llm.hardware_law(f"{law},kv_bytes_per_token=1000,swap_bytes_per_s=1e9")
         longest = int((requests.input_tokens + requests.output_tokens).max())
         ends = [
             llm.serve(requests, hardware, one, kv_tokens=2 * longest + 2000, max_batch=16).finish_s
