@@ -20,9 +20,6 @@ OWN = {
     'PARAMETERS = {"alpha": 0.3}\n\ndef rank(arrival):\n    return arrival\n\n'
     "def admit(free_tokens, kv_tokens, batch, admitted, alpha):\n"
     "    return batch == 0 or (free_tokens >= alpha * kv_tokens and admitted < 2)\n",
-    "mcsf": 'SEES = ("predicted", "peak_tokens", "kv_tokens", "batch")\nSHAPE = "falling order"\n\n'
-    "def rank(predicted):\n    return predicted\n\n"
-    "def admit(peak_tokens, kv_tokens, batch):\n    return batch == 0 or peak_tokens <= kv_tokens\n",
     "gather": 'SEES = ("arrival", "waiting", "batch", "waited", "needed_tokens", "admitted_tokens")\n'
     'SHAPE = "order"\n\n'
     "def rank(arrival):\n    return arrival\n\n"
@@ -30,8 +27,13 @@ OWN = {
     "    return batch == 0 or waiting >= 3 or waited > 0.05 or needed_tokens + admitted_tokens < 20\n",
     "restive": 'SEES = ("left", "running")\nSHAPE = "falling order"\n\n'
     "def rank(left, running):\n    return left + 6 * running\n",
-    "lpm": 'SEES = ("cached", "arrival")\nSHAPE = "order"\n\n'
+    "prefix": 'SEES = ("cached", "arrival")\nSHAPE = "order"\n\n'
     "def rank(cached, arrival):\n    return -cached + 10 * arrival\n",
+    "rounds": 'SEES = ("turn_tokens", "running")\nSHAPE = "order"\nPARAMETERS = {"q": 3}\n\n'
+    "def rank(turn_tokens, running, q):\n    return turn_tokens // q - running\n",
+    "shorter": 'SEES = ("left", "running", "free_tokens", "batch", "preempted")\nSHAPE = "falling order"\n\n'
+    "def rank(left, running, free_tokens, batch, preempted):\n"
+    "    return -1.0 if running > 0 and (free_tokens < 5 * batch or preempted > 2) else left\n",
     "newest": 'SEES = ("arrival",)\nSHAPE = "falling order"\n\ndef rank(arrival):\n    return -arrival\n',
 }
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from openqueues.models.llm.policies import STATE
+from openqueues.models.llm.policies import COLUMNS, STATE
 
 
 @dataclass
@@ -28,6 +28,9 @@ class Request:
     first_s: float = math.nan
     finish_s: float = math.nan
     reserved: int = 0
+    since: float = math.nan  # ms, when it began to wait
+    idle: float = math.nan  # ms that it had waited when it was last admitted
+    begin: int = 0  # tokens that it had made then
     rank: float = math.nan  # while it waits, as of the beginning of the iteration, or of its preemption
 
     @property
@@ -57,7 +60,8 @@ class SlowEngine:
             answer = {"max": longest, "oracle": output, "pow2": min(longest, 2 ** math.ceil(math.log2(output)))}
             one.reserved = min(self.blocks(one.input + answer[reserve]), self.capacity)
             self.requests.append(one)
-        self.now = self.requests[0].arrival
+            one.since = one.arrival
+        self.now, self.picks, self.seen = self.requests[0].arrival, 0, {}
         self.preemptions = self.recomputed_tokens = self.swapped_tokens = self.peak_kv_tokens = 0
         self.iteration = self.computed = self.area = self.busy = self.transfer = 0
         self.swap_ms = 1000.0 * hardware.kv_bytes_per_token / (hardware.swap_bytes_per_s or math.inf)
@@ -73,23 +77,13 @@ class SlowEngine:
         return estimate
 
     def columns(self, one: Request) -> dict[str, float]:
-        data, i = self.data, one.number
-        return {
-            "arrival": one.arrival / 1000.0,
-            "input_tokens": float(one.input),
-            "output_tokens": float(one.output),
-            "left": float(one.output - one.made),
-            "predicted": data.predicted_output_tokens[i],
-            "estimate": self.estimate(one),
-            "generated": float(one.made),
-            "kind": float(data.kind[i]),
-            "deadline": data.deadline_s[i],
-            "price": data.price[i],
-            "cached": 0.0,
-            "running": float(one.runs),
-            "now": self.now / 1000.0,
-            "waited": self.now / 1000.0 - one.arrival / 1000.0,
-        }
+        data, i, now, arrival = self.data, one.number, self.now / 1000.0, one.arrival / 1000.0
+        guess, left = float(data.predicted_output_tokens[i]), float(one.output - one.made)
+        values = (arrival, float(one.input), float(one.output), left, guess, self.estimate(one), float(one.made))
+        values += (float(data.kind[i]), data.deadline_s[i], data.price[i], 0.0, float(one.runs), now, now - arrival)
+        idle = (one.idle if one.runs else self.now - one.since) / 1000.0
+        values += (guess, float(one.preemptions), idle, float(one.runs * (one.made - one.begin)), float(self.picks))
+        return dict(zip(COLUMNS, values, strict=True))
 
     def call(self, function, columns: dict[str, float]) -> float:
         """A function of the policy, which takes columns and parameters by name."""
@@ -97,7 +91,11 @@ class SlowEngine:
         return function(**{name: self.parameters[name] if name in self.parameters else columns[name] for name in names})
 
     def rank(self, one: Request) -> float:
-        return self.call(self.policy["rank"], self.columns(one))
+        return self.call(self.policy["rank"], self.columns(one) | self.seen)
+
+    def rank_again(self) -> None:
+        for one in self.waiting:
+            one.rank = self.rank(one)
 
     def order(self, one: Request):
         return (self.rank(one) if one.runs else one.rank, one.number)
@@ -137,7 +135,7 @@ class SlowEngine:
     def preempt(self, one: Request, wanted: int) -> None:
         self.running.remove(one)
         one.runs = one.decodes = False
-        one.lost_in, one.preemptions = self.iteration, one.preemptions + 1
+        one.lost_in, one.preemptions, one.since = self.iteration, one.preemptions + 1, self.now
         self.preemptions += 1
         if self.memory == "tail":
             wanted -= one.blocks - self.blocks(one.held)
@@ -209,10 +207,13 @@ class SlowEngine:
         if one.lost_in == self.iteration or not self.may_admit(one, admitted) or not self.find_place(one, admitted):
             return False
         self.waiting.remove(one)
+        one.idle, one.begin, self.picks = self.now - one.since, one.made, self.picks + 1
         self.transfer += one.held * self.swap_ms if self.memory == "swap" else 0.0
         one.runs, one.decodes = True, resumes
         one.blocks = one.reserved if not self.paged else self.blocks(one.held if resumes else one.target)
         (self.running if resumes else admitted).append(one)
+        if "picks" in self.policy["rank"].__code__.co_varnames:
+            self.rank_again()
         return True
 
     def admit(self) -> list[Request]:
@@ -233,8 +234,8 @@ class SlowEngine:
 
     def step(self) -> bool:
         """Walk one iteration; False if nothing can run."""
-        for one in self.waiting:
-            one.rank = self.rank(one)
+        self.seen = {"batch": float(len(self.running)), "free_tokens": float(self.free * self.block)}
+        self.rank_again()
         if self.mixed:
             self.make_room()
         admitted = self.admit()

@@ -20,10 +20,25 @@ from slow_llm_prefix import SlowPrefixEngine
 EXACT = ("iterations", "preemptions", "recomputed_tokens", "swapped_tokens", "peak_kv_tokens")
 CLOSE = ("mean_kv_tokens", "mean_batch", "makespan_s", "busy_s")
 NAMES = ("vllm", "sjf", "srpt", "spjf", "sprpt", "trail")
+# Those that admission, time or the prefix cache make special, with parameters that matter on short traces.
+SPECIAL = (
+    "fastserve:base_ms=20,prompt_ms=1,token_ms=6,starve_s=0.2",
+    "klpm:k=3",
+    "limited:limit=2",
+    "lpm",
+    "ltr:wait_s=0.1,quantum=3",
+    "mcsf",
+    "multibin:first=3,second=8,third=15,fourth=25",
+    "pastfuture",
+    "spt",
+    "ssjf:most_wait_s=0.5,patience=0.4",
+    "svf",
+)
 
 
 def spelled(policy: str, switches: dict) -> str:
-    return policy + ":" + ",".join(f"{key}={str(value).lower()}" for key, value in switches.items())
+    given = ",".join(f"{key}={str(value).lower()}" for key, value in switches.items())
+    return f"{policy}{',' if ':' in policy else ':'}{given}"
 
 
 def slowly(requests, law, policy: str, switches: dict, arguments: dict) -> SlowEngine:
@@ -38,18 +53,18 @@ def slowly(requests, law, policy: str, switches: dict, arguments: dict) -> SlowE
     return SlowPrefixEngine(*given, paths=each, **arguments).serve()
 
 
-def compare(seed: int, folder) -> None:
-    """One random trace, law, mechanism and policy in both engines."""
+def compare(seed: int, folder, name: str = "") -> int:
+    """One random trace, law, mechanism and policy, unless one is named, in both engines; returns its preemptions."""
     rng = np.random.default_rng(seed)
     requests, law = trace(rng), hardware(rng)
     switches, arguments = setting(rng, requests)
-    name = str(rng.choice([*NAMES, *(str(folder / f"{own}.py") for own in OWN)]))
+    name = name or str(rng.choice([*NAMES, *SPECIAL, *(str(folder / f"{own}.py") for own in OWN)]))
     try:
         fast = serve(requests, law, spelled(name, switches), **arguments)
     except InputError as error:
         # It may take turns for ever, each dropping the chunk of a prompt that the other computed.
         assert "restive" in name and "preempts without end" in str(error)
-        return
+        return 0
     slow = slowly(requests, law, name, switches, arguments)
     story = f"seed {seed}: {spelled(name, switches)} {arguments}"
     for key in EXACT + (("reused_tokens",) if switches["prefix_cache"] else ()):
@@ -57,6 +72,7 @@ def compare(seed: int, folder) -> None:
     assert np.array_equal(fast.preemptions_of, slow.preemptions_of), story
     for key in (*CLOSE, "first_token_s", "finish_s"):
         assert np.allclose(getattr(fast, key), getattr(slow, key), rtol=1e-9, atol=0), f"{story}: {key}"
+    return fast.preemptions
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +88,12 @@ def folder(tmp_path_factory):
 @given(seed=st.integers(0, 2**40))
 def test_jumping_equals_walking(folder, seed):
     compare(seed, folder)
+
+
+@pytest.mark.parametrize("name", [*SPECIAL, "rounds.py", "shorter.py"])
+def test_jumping_equals_walking_for_each_policy(folder, name):
+    named = str(folder / name) if name.endswith(".py") else name
+    assert sum(compare(seed, folder, named) for seed in range(25)) > 0
 
 
 @pytest.mark.slow
@@ -238,7 +260,7 @@ RULES = {
         "policy 'mine' admits none of the 2 requests",
     ),
     "rank sees the state": (
-        'SEES = ("batch",)\nSHAPE = "order"\n\ndef rank(batch):\n    return batch\n',
+        'SEES = ("waiting",)\nSHAPE = "order"\n\ndef rank(waiting):\n    return waiting\n',
         "which only admit can see",
     ),
     "sees what is not there": ('SEES = ("size",)\nSHAPE = "order"\n\ndef rank(size):\n    return size\n', "'size'"),

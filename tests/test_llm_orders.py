@@ -74,9 +74,9 @@ def test_each_limit_is_a_path_from_no_preemption_to_all(tail):
         return problem.simulate({"tail": tail, "limit": limit, "rate": 9}, name(policy), 2, 2000)
 
     free = run("sprpt:preempt=batch", 1)
-    for policy in ("age", "memory", "remaining"):
+    for policy in ("age", "memory", "remaining", "count"):
         assert same(run(policy, 1e9), free), policy
         assert not same(run(policy, 0.5), free), policy
     assert same(run("trail", 0), run("age", 0))
-    assert same(run("memory", 0), run("remaining", 0))
+    assert same(run("memory", 0), run("remaining", 0)) and same(run("memory", 0), run("count", 0))
     assert not same(run("age", 0.5), run("trail", 0.5))

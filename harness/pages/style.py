@@ -67,6 +67,10 @@ NAMES = {
     "hedge": "hedging",
     "skippredict": "SkipPredict",
     "delaypredict": "DelayPredict",
+    "mcsf": "MC-SF",
+    "pastfuture": "Past-Future",
+    "fastserve": "FastServe",
+    "multibin": "multi-bin",
 }
 
 

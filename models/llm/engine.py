@@ -50,7 +50,7 @@ from openqueues.models.errors import InputError, unknown
 from openqueues.models.llm import policies, prefix, ranking
 from openqueues.models.llm.hardware import LAYOUT, Hardware
 from openqueues.models.llm.requests import Requests
-from openqueues.models.policies import Policy
+from openqueues.models.policies import FORECASTS, Policy
 
 _HERE = Path(__file__).parent
 # Of each mechanism: prompts and decoding in one step, finish a batch first, pages, tokens of prompts in a step.
@@ -154,7 +154,7 @@ def serve(
 
     shares = switch["prefix_cache"]
     *tree, node_blocks = prefix.tables(requests, block) if shares else _NO_TREE
-    timed = not {"now", "waited", "cached"}.isdisjoint(order.sees)
+    timed = bool(policies.MOVING & set(order.sees) or set(policies.RANK_STATE) & set(order.arguments))
     falls = order.shape == "falling order" and not timed
     asks = policies.arguments_of(order, "admit") is not None
     restless = (bool(switch["preempt"]) and not falls) or timed or asks
@@ -174,7 +174,7 @@ def serve(
             falls,
         ),
         *(renews, asks, "peak_tokens" in order.sees, MEMORY.index(switch["memory"])),
-        *(shares, node_blocks, shares and "cached" in order.sees),
+        *(shares, node_blocks, shares and "cached" in order.sees, "picks" in order.arguments),
         10 * int(requests.input_tokens.sum() + requests.output_tokens.sum()),
     )
     job, real = _rows(requests, reserved)
@@ -241,10 +241,17 @@ def _switches(policy: Policy) -> tuple[dict[str, Any], Policy]:
 
 
 def _check_seen(policy: Policy, requests: Requests) -> None:
-    if requests.predicted_output_tokens is None and {"predicted", "estimate", "peak_tokens"} & set(policy.sees):
+    seen = FORECASTS & set(policy.sees)
+    if requests.predicted_output_tokens is None and seen:
         raise InputError(
             f"policy '{policy.name}' looks at predictions, but the requests have none: "
             "give predicted_output_tokens or a law of predictions."
+        )
+    if requests.rank_only and seen - {"score"}:
+        raise InputError(
+            f"policy '{policy.name}' takes predictions for numbers of tokens (it sees {', '.join(sorted(seen))}), but "
+            "those of the requests only say which answer is longer: use a policy that sees 'score', such as ltr or "
+            "spjf, or predict tokens."
         )
 
 
@@ -291,11 +298,11 @@ def _swap_ms(hardware: Hardware) -> float:
 
 
 def _rows(requests: Requests, reserved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's tables job (n, 11) and real (n, 9), see state_kernel.py."""
+    """The kernel's tables job (n, 12) and real (n, 10), see state_kernel.py."""
     n = len(requests)
-    job, real = np.zeros((n, 11), np.int64), np.full((n, 9), np.nan)
+    job, real = np.zeros((n, 12), np.int64), np.full((n, 10), np.nan)
     job[:, 0], job[:, 1], job[:, 6] = requests.input_tokens, requests.output_tokens, reserved
-    real[:, 0] = requests.arrival_s * 1000.0
+    real[:, 0] = real[:, 9] = requests.arrival_s * 1000.0
     if requests.predicted_output_tokens is not None:
         real[:, 1] = requests.predicted_output_tokens
     real[:, 2], real[:, 3], real[:, 4] = requests.kind, requests.deadline_s, requests.price

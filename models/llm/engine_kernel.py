@@ -55,6 +55,10 @@ def may_admit(s, i, prompts, promised):
         0.0,
         now,
         now - arrived,
+        float(s.job[i, PREEMPTED]),
+        idle_of(s, i, 0.0),
+        0.0,
+        float(s.count[PICKS]),
         float(s.job[i, INPUT] + made),
         float(s.count[FREE] * s.block),
         float(s.total * s.block),
@@ -104,6 +108,9 @@ def admit(s):
                 let_go(s, i, -1)
                 s.job[i, HELD] = 0
             break
+        s.count[PICKS] += 1
+        s.job[i, FROM] = s.job[i, MADE]
+        s.real[i, SINCE] = s.clock[NOW] - s.real[i, SINCE]
         if s.shares:
             s.count[REUSED] += s.job[i, HELD]
         lacked = blocks_to_start(s, i)
@@ -122,6 +129,8 @@ def admit(s):
             prompts += 1
             promised += tokens
         s.count[FREE] -= lacked
+        if s.picky:
+            rank_again(s)
     return prompts
 
 
@@ -288,7 +297,7 @@ def serve(
 ):
     """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
 
-    rank_of, admit_of: the policy's functions. job (n, 11), real (n, 9): see state_kernel.py; times in ms.
+    rank_of, admit_of: the policy's functions. job (n, 12), real (n, 10): see state_kernel.py; times in ms.
     constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
     most running, budget, watermark) and the switches in the order below. count[FAILED] is 1 + the request whose
     rank was not a number, or -1 when nothing could run although requests waited, or -2 when there were more
@@ -297,9 +306,9 @@ def serve(
     n = job.shape[0]
     block, most_running, budget, watermark = setting[:4]
     mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:15]
-    shares, node_blocks, sees_cached, most_preemptions = setting[15:]
+    shares, node_blocks, sees_cached, picky, most_preemptions = setting[15:]
     places = min(n, most_running) + 1
-    count, clock = np.zeros(21, np.int64), np.zeros(5)
+    count, clock = np.zeros(24, np.int64), np.zeros(5)
     count[FREE], count[PARTIAL] = blocks_free, -1
     queue, lists, phases = np.empty((n + 1, 2)), np.empty((5, 2 * places + 64), np.int64), np.zeros(block, np.int64)
     limits = (n, every, blocks_free, block, most_running, budget, watermark)
@@ -319,6 +328,7 @@ def serve(
         shares != 0,
         node_blocks,
         sees_cached != 0,
+        picky != 0,
     )
     clock[NOW] = real[0, ARRIVED]
     while count[DONE] < n and count[FAILED] == 0:
@@ -326,6 +336,8 @@ def serve(
             count[NEXT] += 1
             enqueue(s, count[NEXT] - 1)
         if s.timed:
+            count[SEEN_BATCH] = count[RUNNING] + (1 if count[PARTIAL] >= 0 else 0)
+            count[SEEN_FREE] = count[FREE]
             rank_again(s)
         preempted = count[PREEMPTIONS]
         if s.mixed:

@@ -88,6 +88,7 @@ def preempt(s, i, wanted):
         s.count[PARTIAL] = -1
     s.job[i, PREEMPTED] += 1
     s.real[i, LOST] = s.count[ITERATIONS]
+    s.real[i, SINCE] = s.clock[NOW]
     s.count[PREEMPTIONS] += 1
     held = s.job[i, HELD]
     if s.memory == TAIL:

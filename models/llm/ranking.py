@@ -12,18 +12,21 @@ from openqueues.models.llm import policies
 from openqueues.models.policies import Policy
 
 MOST_PARAMETERS = 4
+# `score` is what the kernel hands over as `predicted`; numba compiles calls of up to 30 arguments.
+_COLUMNS = tuple(one for one in policies.COLUMNS if one != "score")
 _NUMBERS = tuple(f"theta{place}" for place in range(MOST_PARAMETERS))
 _ALWAYS = "def admit():\n    return True\n"
 
 
 def rank_of(policy: Policy):
-    """The policy's rank of (*COLUMNS, *numbers). Raises InputError for one that numba cannot compile."""
-    return _compiled(policy.source, policy.name, "rank", policy.arguments, tuple(policy.parameters), policies.COLUMNS)
+    """The policy's rank of (*_COLUMNS, *RANK_STATE, *numbers). Raises InputError for one that numba cannot compile."""
+    columns = (*_COLUMNS, *policies.RANK_STATE)
+    return _compiled(policy.source, policy.name, "rank", policy.arguments, tuple(policy.parameters), columns)
 
 
 def admit_of(policy: Policy):
-    """The policy's admit of (*COLUMNS, *STATE, *numbers), 1 or 0; one that is always 1 if the policy has none."""
-    columns = (*policies.COLUMNS, *policies.STATE)
+    """The policy's admit of (*_COLUMNS, *STATE, *numbers), 1 or 0; one that is always 1 if the policy has none."""
+    columns = (*_COLUMNS, *policies.STATE)
     arguments = policies.arguments_of(policy, "admit")
     if arguments is None:
         return _compiled(_ALWAYS, "", "admit", (), (), columns)
@@ -34,7 +37,8 @@ def admit_of(policy: Policy):
 def _compiled(source, name, function, arguments, parameters, columns):
     from openqueues.models.queues.compiled import load
 
-    passed = [_NUMBERS[parameters.index(one)] if one in parameters else one for one in arguments]
+    names = {"score": "predicted"} | dict(zip(parameters, _NUMBERS, strict=False))
+    passed = [names.get(one, one) for one in arguments]
     taken = (*columns, *_NUMBERS)
     functions = policies.functions(source)
     result = "1.0 if {} else 0.0" if function == "admit" else "float({})"

@@ -21,13 +21,17 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 # Columns of job, one row of integers a request; KEEPER is a list of its own, of the requests that wait and keep blocks.
-INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL, SHARED = range(11)
+# FROM counts the tokens that a running request had made when it was admitted.
+INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL, SHARED, FROM = range(12)
 # Columns of real, one row of floats a request; times in ms; LOST is the last step in which it was preempted,
-# BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL.
-ARRIVED, PREDICTED, KIND, DEADLINE, PRICE, FIRST, FINISH, LOST, BOUND = range(9)
+# BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL, SINCE when
+# it began to wait, or, while it runs, how long it had waited when it was admitted.
+ARRIVED, PREDICTED, KIND, DEADLINE, PRICE, FIRST, FINISH, LOST, BOUND, SINCE = range(10)
 # Entries of count.
 FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, KEPT, KEPT_BLOCKS, KEPT_TOKENS = range(11)
 FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK, TWICE, LEAVING, REUSED = range(11, 21)
+# Admissions so far; running requests and free blocks at the beginning of the iteration, for ranks.
+PICKS, SEEN_BATCH, SEEN_FREE = range(21, 24)
 # Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps.
 NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED = range(5)
 # Values of STATE; of a request that waits, HELD is what it has swapped out or kept.
@@ -48,7 +52,7 @@ Server = namedtuple(
     "rank_of admit_of job real queue lists phases count clock constants refresh_start refreshed "
     "tree path_start path leaving "
     "n every total block most_running budget watermark "
-    "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached",
+    "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached picky",
 )
 # A part (timing.py) that is worth the time to compile it into each caller.
 inlined = njit(forceinline=True, **PART)
@@ -88,6 +92,12 @@ def cached_of(s, i):
 
 
 @inlined
+def idle_of(s, i, running):
+    """Seconds since a waiting request arrived or was preempted; that a running one had waited when it was admitted."""
+    return (s.real[i, SINCE] if running > 0 else s.clock[NOW] - s.real[i, SINCE]) / 1000.0
+
+
+@inlined
 def rank_at(s, i, made, running):
     """The policy's rank of a request that has made so many tokens, now."""
     now, arrived = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0
@@ -106,6 +116,12 @@ def rank_at(s, i, made, running):
         running,
         now,
         now - arrived,
+        float(s.job[i, PREEMPTED]),
+        idle_of(s, i, running),
+        float(made - s.job[i, FROM]) if running > 0 else 0.0,
+        float(s.count[PICKS]),
+        float(s.count[SEEN_BATCH]),
+        float(s.count[SEEN_FREE] * s.block),
         s.constants[THETA],
         s.constants[THETA + 1],
         s.constants[THETA + 2],
@@ -154,7 +170,7 @@ def dequeue(s):
 
 @part
 def rank_again(s):
-    """Order the waiting requests anew, for ranks that change with time."""
+    """Order the waiting requests anew, for ranks that change with time or the state."""
     waiting = s.count[WAITING]
     for k in range(waiting):
         i = int(s.queue[k, ARRIVAL])

@@ -43,6 +43,8 @@ INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _LLM = ("order", "falling order")
 # The switches of the LLM engine with their defaults, which every policy of it takes as further parameters.
 SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max", "prefix_cache": False}
+# What is predicted, among the columns of the LLM engine.
+FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens"})
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
 
@@ -73,9 +75,9 @@ class Policy:
     @property
     def shown(self) -> str:
         """The information class that follows from SEES."""
-        truth, forecasts = {"size"}, {"predicted"}
+        truth, forecasts = {"size"}, frozenset({"predicted"})
         if self.shape in _LLM:
-            truth, forecasts = {"output_tokens", "left"}, {"predicted", "estimate", "peak_tokens"}
+            truth, forecasts = {"output_tokens", "left"}, FORECASTS
         if truth & set(self.sees):
             return "oracle"
         if not forecasts & set(self.sees):

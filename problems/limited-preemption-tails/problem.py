@@ -1,4 +1,4 @@
-"""Four ways to limit preemption, from none to all of it. A point has the keys tail and limit (and rate, lengths).
+"""Five ways to limit preemption, from none to all of it. A point has the keys tail and limit (and rate, lengths).
 
 A policy with a parameter `limit` or c gets the point's limit, in mean sizes: none at 0, the more the larger it is.
 """

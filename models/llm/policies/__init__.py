@@ -16,6 +16,9 @@ Columns, all floats:
     arrival         s
     input_tokens    of the prompt
     predicted       the first prediction of the output tokens
+    score           the same number, for policies that only compare it with that of others: the longer answer has the
+                    higher one. Where predictions only rank the requests (Requests.rank_only) the engine refuses
+                    policies that see predicted, estimate or peak_tokens
     estimate        of the tokens still to make: predicted less generated, or the last renewed prediction less
                     the tokens generated since; may fall below 0
     generated       output tokens made
@@ -25,10 +28,17 @@ Columns, all floats:
     cached          tokens of the prompt in the prefix cache; of a running request, those that it shares
     running         1 while it runs, 0 while it waits
     now, waited     s; time, and time since the arrival
+    idle            s that it has waited since it arrived or was last preempted; of a running request, as of the
+                    moment when it was last admitted
+    turn_tokens     output tokens made since it was last admitted, 0 while it waits
+    preempted       how often it has been preempted
+    picks           admissions of requests so far, of this and all others
     output_tokens, left   the truth: output tokens, and those still to make
 
-A policy that sees cached, now or waited orders the waiting requests anew at the beginning of each iteration, which
-is slower.
+rank may also take batch and free_tokens of the state below, as they are at the beginning of the iteration.
+
+A policy that sees cached, now, waited, idle or picks, or whose rank takes the state, orders the waiting requests anew
+at the beginning of each iteration, which is slower; one whose rank takes picks also after each admission.
 
 A file may also have
 
@@ -36,7 +46,7 @@ A file may also have
                 memory, in each iteration while requests wait, or, when nothing runs, at each arrival; who is behind
                 a refused request waits too. Its arguments are columns, of the request and of the state, and parameters
 
-Columns of the state, for admit only, in tokens or numbers of requests:
+Columns of the state, for admit, in tokens or numbers of requests:
 
     needed_tokens    in the KV cache when the request has its next token: input and generated tokens
     free_tokens, kv_tokens   in free blocks; in all blocks
@@ -74,7 +84,14 @@ COLUMNS = (
     "running",
     "now",
     "waited",
+    "score",
+    "preempted",
+    "idle",
+    "turn_tokens",
+    "picks",
 )
+# Columns by which the order of the waiting requests changes while they wait.
+MOVING = frozenset({"cached", "now", "waited", "idle", "picks"})
 STATE = (
     "needed_tokens",
     "free_tokens",
@@ -85,6 +102,8 @@ STATE = (
     "admitted_tokens",
     "peak_tokens",
 )
+# Of these the ones that rank may take, too.
+RANK_STATE = ("batch", "free_tokens")
 SHAPES = ("order", "falling order")
 _FOLDER = Path(__file__).parent
 
@@ -133,7 +152,7 @@ def arguments_of(policy: Policy, function: str) -> tuple[str, ...] | None:
 
 def _check_arguments(policy: Policy) -> None:
     for argument in policy.arguments:
-        if argument in STATE:
+        if argument in STATE and argument not in RANK_STATE:
             raise InputError(f"policy '{policy.name}': rank takes '{argument}', which only admit can see.")
     for argument in arguments_of(policy, "admit") or ():
         if argument not in policy.sees and argument not in policy.parameters:

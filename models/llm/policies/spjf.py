@@ -1,9 +1,9 @@
 """Shortest predicted job first: by the first prediction; preempts only where memory is short."""
 
-SEES = ("predicted",)
+SEES = ("score",)
 SHAPE = "falling order"
 INFORMATION = "predictions"
 
 
-def rank(predicted):
-    return predicted
+def rank(score):
+    return score
