@@ -7,7 +7,7 @@ import os
 import sys
 from difflib import get_close_matches
 
-from openqueues import ONE_THREAD
+from openqueues import ONE_THREAD, WARM
 from openqueues.models.errors import InputError
 
 TIERS = ("smoke", "standard", "paper")
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         os.environ.update(ONE_THREAD)
-        if "OPENQUEUES_WARM" in os.environ and arguments[:1] in (["run"], ["book"]):
+        if WARM in os.environ and arguments[:1] in (["run"], ["book"]):
             from openqueues import warm
 
             code = warm.ask(arguments)

@@ -15,26 +15,34 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 
-from openqueues import ONE_THREAD
+from openqueues import ONE_THREAD, WARM
 
-SOCKET = "OPENQUEUES_WARM"
 LIBRARIES = ("numba", "scipy.optimize", "pyarrow.parquet", "pandas", "matplotlib.backends.backend_svg")
 _LENGTH = 8  # bytes of the number that says how long the request is
+_BEGUN = b"+"
 
 
 def ask(arguments: list[str]) -> int | None:
-    """Exit code of the command run by the process behind the socket; None when there is none to run it."""
+    """Exit code of the command run by the process behind the socket; None when there is none to run it.
+
+    A command that has begun is never run again: one that is killed has the exit code 1.
+    """
     try:
         with socket.socket(socket.AF_UNIX) as server:
-            server.connect(os.environ[SOCKET])
+            server.connect(os.environ[WARM])
             request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
             socket.send_fds(server, [len(request).to_bytes(_LENGTH, "big")], [0, 1, 2])
             server.sendall(request)
+            if server.recv(1) != _BEGUN:
+                return None
             answer = server.recv(1)
     except (OSError, KeyError):
         return None
-    return answer[0] if answer else None
+    if not answer:
+        print("openqueues: the process of this command was killed.", file=sys.stderr)
+    return answer[0] if answer else 1
 
 
 def serve(path: str) -> None:
@@ -88,17 +96,24 @@ def _run(client: socket.socket) -> None:
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        del os.environ[SOCKET]
+        del os.environ[WARM]
         sys.argv[1:] = arguments
         threading.Thread(target=_end_with, args=(client,), daemon=True).start()
+        client.sendall(_BEGUN)
         from openqueues.cli import main
 
         code = main(arguments)
+    except SystemExit as end:  # argparse, after --help
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        client.sendall(bytes([code]))
-    finally:
-        os._exit(code)
+        try:
+            client.sendall(bytes([code]))
+        finally:
+            os._exit(code)
 
 
 def _end_with(client: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,9 @@ def warm(tmp_path_factory):
     """Environment in which commands are handed over, and the process that runs them."""
     folder = tmp_path_factory.mktemp("warm")
     small_entries.write(folder / "problems")
+    slow = "\nimport os, time\n\ntime.sleep(float(os.environ.get('SECONDS', 0)))\n"
+    with (folder / "problems" / "made-up-question" / "problem.py").open("a") as file:
+        file.write(slow)
     path = folder / "socket"
     process = subprocess.Popen([sys.executable, "-m", "openqueues.warm", str(path)])
     deadline = time.monotonic() + 60
@@ -35,9 +39,22 @@ def run(environment, folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def children(process) -> int:
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return len(listed.read_text().split()) if listed.exists() else 0
+def children(process) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def begun(environment, folder, process) -> tuple[subprocess.Popen, int]:
+    """A client whose command would take a minute, and the process that runs it."""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("no /proc to see the children in")
+    command = [OPENQUEUES, "run", "made-up-question", "--policy", "srpt", "--results", str(folder)]
+    client = subprocess.Popen(command, env=environment | {"SECONDS": "60"}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not children(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    (child,) = children(process)
+    return client, child
 
 
 def test_a_command_handed_over_writes_the_same_bytes_says_the_same_and_ends_with_the_same_code(warm, tmp_path):
@@ -66,6 +83,16 @@ def test_a_command_reads_our_sources_when_it_starts_and_not_before(warm):
     assert done.stdout.strip() == "['openqueues', 'openqueues.warm']"
 
 
+def test_a_command_that_ends_by_itself_or_is_killed_is_not_run_again(warm, tmp_path):
+    _, handed, process = warm
+    told = subprocess.run([OPENQUEUES, "run", "--help"], env=handed, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0 and told.stdout.count("usage:") == 1
+    client, child = begun(handed, tmp_path, process)
+    os.kill(child, signal.SIGKILL)
+    assert client.wait(30) == 1
+    assert "was killed" in client.stderr.read()
+
+
 def test_a_command_runs_by_itself_where_nobody_listens(warm, tmp_path):
     alone, _, _ = warm
     nobody = alone | {"OPENQUEUES_WARM": str(tmp_path / "nobody")}
@@ -81,21 +108,13 @@ def test_where_no_socket_can_be_made_it_ends_without_a_word(tmp_path):
 
 def test_a_command_ends_with_the_one_who_asked_for_it(warm, tmp_path):
     _, handed, process = warm
-    if not Path("/proc/self/task").exists():
-        pytest.skip("no /proc to see the children in")
-    client = subprocess.Popen(
-        [OPENQUEUES, "run", "made-up-question", "--tier", "paper", "--results", str(tmp_path / "long")],
-        env=handed, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 30
-    while not children(process) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert children(process) == 1
+    client, child = begun(handed, tmp_path, process)
     client.kill()
     client.wait()
-    while children(process) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 20
+    while child in children(process) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert children(process) == 0
+    assert child not in children(process)
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path):

@@ -1,5 +1,6 @@
 # Refuses settings that the schema does not know, and makes sure that `openqueues` is the one beside this Snakemake.
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -7,6 +8,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
+
+from openqueues import WARM
 
 try:
     validate(config, "../config.schema.yaml")
@@ -25,8 +28,8 @@ shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
 
 # Cells start in a tenth of the time when a process that has loaded the libraries forks them (harness/warm.py).
 # It ends when Snakemake does; where it cannot be reached, on a node of a cluster say, cells start by themselves.
-WARM = tempfile.TemporaryDirectory(prefix="openqueues-")
-
 onstart:
-    os.environ["OPENQUEUES_WARM"] = f"{WARM.name}/socket"
-    subprocess.Popen([sys.executable, "-m", "openqueues.warm", os.environ["OPENQUEUES_WARM"]])
+    folder = tempfile.mkdtemp(prefix="openqueues-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[WARM] = f"{folder}/socket"
+    subprocess.Popen([sys.executable, "-m", "openqueues.warm", os.environ[WARM]])
