@@ -8,10 +8,12 @@ from openqueues.models.analysis.api import (
     Analysis,
     analysable,
     bucket_thresholds,
+    checked_load,
     mean_response,
     mean_response_given,
     optimal_threshold,
     optimal_thresholds,
+    ratio_to_srpt,
 )
 from openqueues.models.analysis.tails import TAILED, checked_level, quantiles, second_moment, tail_probability
 
@@ -21,11 +23,13 @@ __all__ = [
     "analysable",
     "bucket_thresholds",
     "checked_level",
+    "checked_load",
     "mean_response",
     "mean_response_given",
     "optimal_threshold",
     "optimal_thresholds",
     "quantiles",
+    "ratio_to_srpt",
     "second_moment",
     "tail_probability",
 ]

@@ -116,6 +116,16 @@ def bucket_thresholds(
     return read_thresholds(queue, bits, preemptive, thresholds)
 
 
+def ratio_to_srpt(
+    joint: JointLaw, load: float, policy: str, mean: tuple[float, float]
+) -> tuple[float, float]:
+    """(ratio, error) of the mean response time of a policy, given with its error, to that of SRPT on the same sizes."""
+    value, error = mean
+    best = mean_response(joint, load, "srpt")
+    ratio = value / best.mean_response
+    return ratio, 0.0 if policy == "srpt" else ratio * (error / value + best.error / best.mean_response)
+
+
 def _positive(values, what):
     values = np.asarray(values, dtype=float)
     if not np.all((values > 0) & np.isfinite(values)):

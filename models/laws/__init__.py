@@ -14,7 +14,7 @@ from openqueues.models.laws.base import SizeLaw
 from openqueues.models.laws.classes import Classes
 from openqueues.models.laws.joint import JointLaw
 from openqueues.models.laws.noise import Noise
-from openqueues.models.laws.parameters import Parameters, read
+from openqueues.models.laws.parameters import law_of, read
 from openqueues.models.laws.predictions import PredictionLaw
 
 __all__ = [
@@ -59,14 +59,14 @@ def size_law(law: str | SizeLaw) -> SizeLaw:
     """The law of sizes that a text such as `weibull:shape=0.5` names; InputError for a bad text."""
     if isinstance(law, SizeLaw):
         return law
-    return _make(SIZES, "size law", *read(law, "size law"))
+    return law_of(SIZES, "size law", *read(law, "size law"))
 
 
 def prediction_law(law: str | PredictionLaw) -> PredictionLaw:
     """The law of predictions that a text such as `uniform:a=0.5` names; InputError for a bad text."""
     if isinstance(law, PredictionLaw):
         return law
-    return _make(PREDICTIONS, "prediction law", *read(law, "prediction law"))
+    return law_of(PREDICTIONS, "prediction law", *read(law, "prediction law"))
 
 
 def joint_law(sizes: str | SizeLaw, predictions: str | PredictionLaw) -> JointLaw:
@@ -79,13 +79,4 @@ def simple_prediction(name: str, values: dict, where: str) -> PredictionLaw:
     known = {key: law for key, law in PREDICTIONS.items() if law.noise is not None or law.is_exact}
     if name not in known:
         raise unknown(f"law in 'of' of {where}", name, known)
-    return _make(known, f"{where}: prediction law", name, values)
-
-
-def _make(registry, what, name, values):
-    if name not in registry:
-        raise unknown(what, name, registry)
-    given = Parameters(f"{what} '{name}'", values)
-    law = registry[name].read(given)
-    given.done()
-    return law
+    return law_of(known, f"{where}: prediction law", name, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -116,3 +116,13 @@ def _shown(value: Any) -> str:
 
 def _either(choices: tuple[str, ...]) -> str:
     return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
+
+
+def law_of(registry: Mapping[str, Any], what: str, name: str, values: dict[str, Any]) -> Any:
+    """The law that the registry's class `name` reads from the values; InputError, naming `what` it is, for bad ones."""
+    if name not in registry:
+        raise unknown(what, name, registry)
+    given = Parameters(f"{what} '{name}'", values)
+    law = registry[name].read(given)
+    given.done()
+    return law

@@ -48,7 +48,7 @@ from typing import Any
 import numpy as np
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.llm import policies, prefix, ranking
-from openqueues.models.llm.hardware import LAYOUT, Hardware
+from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import FORECASTS, Policy
 
@@ -310,13 +310,10 @@ def _rows(requests: Requests, reserved: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _constants(hardware: Hardware, swap_ms: float, values: tuple[float, ...]) -> np.ndarray:
-    """What the kernel reads as `constants`: coefficients in the order of timing.py, swap, policy, table."""
-    from openqueues.models.llm.timing import COEFFICIENTS
-
+    """What the kernel reads as `constants`: coefficients, swap, policy, table."""
     line, table_tokens, table_ms = hardware.coefficients()
-    head = [line[LAYOUT.index(name)] for name in COEFFICIENTS]
     own = values + (0.0,) * (ranking.MOST_PARAMETERS - len(values))
-    return np.concatenate([head, [swap_ms], own, [len(table_tokens)], table_tokens, table_ms]).astype(np.float64)
+    return np.concatenate([line, [swap_ms], own, [len(table_tokens)], table_tokens, table_ms]).astype(np.float64)
 
 
 @cache

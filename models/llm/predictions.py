@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from openqueues.models.errors import InputError, unknown
+from openqueues.models.errors import InputError
 from openqueues.models.laws import ssjf
 from openqueues.models.laws.noise import ExponentialNoise, LognormalNoise
-from openqueues.models.laws.parameters import Parameters, read, spec
+from openqueues.models.laws.parameters import Parameters, law_of, read, spec
 from openqueues.models.llm.requests import MOST_TOKENS, Requests
 from openqueues.models.special import ndtr, ndtri
 from openqueues.models.streams import streams
@@ -368,13 +368,7 @@ PREDICTORS = {law.name: law for law in (Perfect, Exponential, Lognormal, Ssjf, R
 @lru_cache(maxsize=64)
 def predictor(text: str) -> Predictor:
     """The predictor that a text such as `lognormal:sigma=0.5` names; InputError for a bad text."""
-    name, values = read(text, "predictor")
-    if name not in PREDICTORS:
-        raise unknown("predictor", name, PREDICTORS)
-    given = Parameters(f"predictor '{name}'", values)
-    law = PREDICTORS[name].read(given)
-    given.done()
-    return law
+    return law_of(PREDICTORS, "predictor", *read(text, "predictor"))
 
 
 def predicted(requests: Requests, law: str, seed: int) -> Requests:

@@ -18,24 +18,10 @@ max(floor, const + slope K), max(floor, const + slope (K + B)), ...: sums have c
 import math
 
 from numba import njit
+from openqueues.models.llm.hardware import LAYOUT
 
-# The places of the coefficients; engine.py fills them by name from the hardware.
-COEFFICIENTS = (
-    "prefill_step_ms",
-    "prefill_token_ms",
-    "prefill_token2_ms",
-    "decode_step_ms",
-    "decode_seq_ms",
-    "kv_token_ms",
-    "from_batch",
-    "decode2_step_ms",
-    "decode2_seq_ms",
-    "kv2_token_ms",
-    "tile_tokens",
-    "tile_ms",
-    "compute_step_ms",
-    "compute_token_ms",
-)
+# The places in c, the array of Hardware.coefficients and what follows it.
+COEFFICIENTS = LAYOUT
 
 
 # Parts of the kernel are called by it only, and own no memory: that saves most of the time to compile them.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import ssjf
-from openqueues.models.laws.parameters import Parameters, read, spec, unless
+from openqueues.models.laws.parameters import Parameters, law_of, read, spec, unless
 from openqueues.models.llm import measured
 from openqueues.models.llm.requests import MOST_TOKENS, Requests
 from openqueues.models.streams import streams
@@ -299,13 +299,7 @@ MEASURED = (*measured.NAMES, "ssjf")
 
 def arrivals_law(text: str):
     """The law of arrivals that a text such as `poisson:rate=8` names; InputError for a bad text."""
-    name, values = read(text, "arrivals")
-    if name not in ARRIVALS:
-        raise unknown("arrivals", name, ARRIVALS)
-    given = Parameters(f"arrivals '{name}'", values)
-    law = ARRIVALS[name].read(given)
-    given.done()
-    return law
+    return law_of(ARRIVALS, "arrivals", *read(text, "arrivals"))
 
 
 def lengths_law(text: str) -> Lengths:

@@ -10,7 +10,7 @@ by it: the largest size over the smallest; `bad:deviation=1` then has the share 
 import math
 from functools import cache
 
-from openqueues.models.analysis import analysable, mean_response
+from openqueues.models.analysis import analysable, checked_load, mean_response, ratio_to_srpt
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import JointLaw, joint_law, size_law
 from openqueues.models.queues import simulate as run
@@ -50,10 +50,8 @@ def exact(point, policy):
         value, error = result.mean_response, result.error
     else:
         return None
-    best = mean_response(plain, load, "srpt")
-    ratio = value / best.mean_response
-    doubt = 0.0 if policy == "srpt" else ratio * (error / value + best.error / best.mean_response)
-    return {"ratio_to_srpt": (ratio, doubt), "mean_response": (value, error)}
+    mean = value, error
+    return {"ratio_to_srpt": ratio_to_srpt(plain, load, policy, mean), "mean_response": mean}
 
 
 def bound(point):
@@ -66,11 +64,9 @@ def system(point):
     for key in point:
         if key not in KEYS:
             raise unknown("parameter", key, KEYS)
-    load = point["load"]
-    if not (isinstance(load, int | float) and 0 < load < 1):
-        raise InputError(f"load is {load}: a stable single server needs a load above 0 and below 1.")
+    load = checked_load(point["load"])
     sizes = f"{point['sizes']},ratio={float(point['span'])!r}" if "span" in point else point["sizes"]
-    return _joint(sizes, point["errors"], point.get("sigma"), point.get("span")), float(load)
+    return _joint(sizes, point["errors"], point.get("sigma"), point.get("span")), load
 
 
 @cache

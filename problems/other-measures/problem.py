@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 from openqueues.models import mg1
-from openqueues.models.analysis import analysable, mean_response
+from openqueues.models.analysis import analysable, checked_load, ratio_to_srpt
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import joint_law
 from openqueues.models.policies import policy as read_policy
@@ -86,21 +86,16 @@ def exact(point, policy):
     joint, load = _system(point)
     if policy.partition(":")[0] not in analysable():
         return None
-    value, error = mg1.exact(point, policy)["mean_response"]
-    best = mean_response(joint, load, "srpt")
-    ratio = value / best.mean_response
-    doubt = 0.0 if policy == "srpt" else ratio * (error / value + best.error / best.mean_response)
-    return {"mean_to_srpt": (ratio, doubt), "mean_response": (value, error)}
+    mean = mg1.exact(point, policy)["mean_response"]
+    return {"mean_to_srpt": ratio_to_srpt(joint, load, policy, mean), "mean_response": mean}
 
 
 def _system(point):
     for key in point:
         if key not in KEYS:
             raise unknown("parameter", key, KEYS)
-    load = point["load"]
-    if not (isinstance(load, int | float) and 0 < load < 1):
-        raise InputError(f"load is {load}: a stable single server needs a load above 0 and below 1.")
-    return _joint(point["sizes"], point["predictions"]), float(load)
+    load = checked_load(point["load"])
+    return _joint(point["sizes"], point["predictions"]), load
 
 
 @cache
