@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -105,7 +106,7 @@ def _one(
             _lines(axis, experiment, part, order, scaled)
             axis.set_xlabel(_axis_name(experiment.x) if place >= len(combinations) - columns else "")
             axis.set_ylabel(
-                _metric_name(metric, scaled, "\n" if rows > 1 else "  ") if place % columns == 0 else ""
+                _metric_name(metric, scaled, height) if place % columns == 0 else ""
             )
         else:
             _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
@@ -331,9 +332,10 @@ def _axis_name(key: str) -> str:
     return "load (logarithmic in 1/(1 − load))" if key == "load" else key.replace("_", " ")
 
 
-def _metric_name(metric: Metric, scaled: bool, gap: str = "  ") -> str:
+def _metric_name(metric: Metric, scaled: bool, inches: float = WIDTH) -> str:
+    """A metric's name and unit, on several lines where they are longer than the axis."""
     words = metric.name.replace("_", " ") + (" × (1 − load)" if scaled else "")
-    return f"{words}{gap}[{metric.unit}]"
+    return textwrap.fill(f"{words}  [{metric.unit}]", max(int(9 * inches), 12), break_long_words=False)
 
 
 def _caption(

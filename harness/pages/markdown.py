@@ -14,6 +14,12 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|$#~^])", r"\\\1", " ".join(str(text).split()))
 
 
+def prose(text: str) -> str:
+    """A docstring's text for a table cell: as escape does it, but with its `code` as code."""
+    parts = re.split(r"(`[^`|]+`)", " ".join(text.split()))
+    return "".join(part if place % 2 else escape(part) for place, part in enumerate(parts))
+
+
 def code(text: str) -> str:
     """Text as code inside a line or a table cell."""
     return f"`{text}`"

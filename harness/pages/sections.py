@@ -17,6 +17,7 @@ from openqueues.pages.markdown import (
     figure,
     fold,
     interval,
+    prose,
     span,
     table,
     tabs,
@@ -96,7 +97,7 @@ def policies(entry: Entry) -> str:
     for policy in named:
         role = {entry.policies.floor: " (floor)", entry.policies.ceiling: " (ceiling)"}.get(policy, "")
         does, sees = about(entry, policy)
-        rows.append([f"{escape(style.name(policy))}{role} {code(policy)}", escape(does), sees])
+        rows.append([f"{escape(style.name(policy))}{role} {code(policy)}", prose(does), sees])
     for policy in dict.fromkeys(policy.partition(":")[0] for policy in named):
         file = registry.policy_file(entry, policy)
         kind = "this entry's own" if policy in entry.own_policies else "built in"
