@@ -241,9 +241,20 @@ def steps_to_rise(s, steps):
     return steps
 
 
+@part
+def steps_until(floor, first, growing, most, ms):
+    """The fewest of `most` decoding steps that take `ms` or longer, at least one; `most` if all are shorter."""
+    steps = decode_steps(floor, first, growing, most, ms)
+    while steps > 1 and decode_ms(floor, first, growing, steps - 1) >= ms:
+        steps -= 1
+    while steps < most and decode_ms(floor, first, growing, steps) < ms:
+        steps += 1
+    return steps
+
+
 @inlined
-def jump(s, one):
-    """Decode with the present batch until the plan can change, one step at least (if `one`, at most)."""
+def jump(s, one, until):
+    """Decode with the present batch until the plan can change or `until`, one step at least (if `one`, at most)."""
     running = s.count[RUNNING]
     steps = 1
     if not (one or (s.restless and s.count[WAITING] > 0)):
@@ -255,18 +266,16 @@ def jump(s, one):
     first, growing = const + growing * attended, growing * running
     start = s.clock[NOW] + s.clock[TRANSFER]
     ms = decode_ms(floor, first, growing, steps)
+    if steps > 1 and start + ms > until:
+        steps = steps_until(floor, first, growing, steps, until - start)
+        ms = decode_ms(floor, first, growing, steps)
     while steps > 1 and s.count[NEXT] < s.n:
         i = s.count[NEXT]
         arrival = s.real[i, ARRIVED]
         if start + ms < arrival:
             break
         if matters(s, i):
-            most = steps
-            steps = decode_steps(floor, first, growing, most, arrival - start)
-            while steps > 1 and start + decode_ms(floor, first, growing, steps - 1) >= arrival:
-                steps -= 1
-            while steps < most and start + decode_ms(floor, first, growing, steps) < arrival:
-                steps += 1
+            steps = steps_until(floor, first, growing, steps, arrival - start)
             ms = decode_ms(floor, first, growing, steps)
             break
         s.count[NEXT] += 1
@@ -277,6 +286,42 @@ def jump(s, one):
     ms += s.clock[TRANSFER]
     spend(s, ms, area, steps, float(steps) * running, resident + (steps - 1) * running)
     decoded(s, steps)
+
+
+@inlined
+def advance(s, until):
+    """Run the iterations that begin before `until` (ms): the last of them may end after it.
+
+    Stops before when all is done, when nothing runs and no request is to come from the table of arrivals, or when a
+    rule is broken: FAILED is 1 + the request whose rank was not a number, -1 when requests wait although the policy
+    will not be asked again (until is infinite), -2 after more than most_preemptions.
+    """
+    while s.count[DONE] < s.n and s.count[FAILED] == 0 and s.clock[NOW] < until:
+        while s.count[NEXT] < s.n and s.real[s.count[NEXT], ARRIVED] <= s.clock[NOW]:
+            s.count[NEXT] += 1
+            enqueue(s, s.count[NEXT] - 1)
+        if s.timed:
+            s.count[SEEN_BATCH] = s.count[RUNNING] + (1 if s.count[PARTIAL] >= 0 else 0)
+            s.count[SEEN_FREE] = s.count[FREE]
+            rank_again(s)
+        preempted = s.count[PREEMPTIONS]
+        if s.mixed:
+            make_room(s)
+        prompts = admit(s)
+        if prompts > 0 or (s.count[PARTIAL] >= 0 and s.count[RUNNING] < s.budget):
+            prefill(s, prompts)
+        elif s.count[RUNNING] > 0:
+            if not s.mixed:
+                make_room(s)
+            jump(s, s.count[PREEMPTIONS] > preempted, until)
+        elif s.count[NEXT] < s.n:
+            s.clock[NOW] = s.real[s.count[NEXT], ARRIVED]
+        else:
+            if until == np.inf:
+                s.count[FAILED] = -1
+            break
+        if s.count[PREEMPTIONS] > s.most_preemptions:
+            s.count[FAILED] = -2
 
 
 @njit(cache=True, nogil=True)
@@ -299,9 +344,7 @@ def serve(
 
     rank_of, admit_of: the policy's functions. job (n, 12), real (n, 10): see state_kernel.py; times in ms.
     constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
-    most running, budget, watermark) and the switches in the order below. count[FAILED] is 1 + the request whose
-    rank was not a number, or -1 when nothing could run although requests waited, or -2 when there were more
-    than most_preemptions: a policy that preempts without end.
+    most running, budget, watermark) and the switches in the order below. count[FAILED]: see advance.
     """
     n = job.shape[0]
     block, most_running, budget, watermark = setting[:4]
@@ -329,30 +372,8 @@ def serve(
         node_blocks,
         sees_cached != 0,
         picky != 0,
+        most_preemptions,
     )
     clock[NOW] = real[0, ARRIVED]
-    while count[DONE] < n and count[FAILED] == 0:
-        while count[NEXT] < n and real[count[NEXT], ARRIVED] <= clock[NOW]:
-            count[NEXT] += 1
-            enqueue(s, count[NEXT] - 1)
-        if s.timed:
-            count[SEEN_BATCH] = count[RUNNING] + (1 if count[PARTIAL] >= 0 else 0)
-            count[SEEN_FREE] = count[FREE]
-            rank_again(s)
-        preempted = count[PREEMPTIONS]
-        if s.mixed:
-            make_room(s)
-        prompts = admit(s)
-        if prompts > 0 or (count[PARTIAL] >= 0 and count[RUNNING] < s.budget):
-            prefill(s, prompts)
-        elif count[RUNNING] > 0:
-            if not s.mixed:
-                make_room(s)
-            jump(s, count[PREEMPTIONS] > preempted)
-        elif count[NEXT] < n:
-            clock[NOW] = real[count[NEXT], ARRIVED]
-        else:
-            count[FAILED] = -1
-        if count[PREEMPTIONS] > most_preemptions:
-            count[FAILED] = -2
+    advance(s, np.inf)
     return count, clock

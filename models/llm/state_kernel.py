@@ -52,7 +52,8 @@ Server = namedtuple(
     "rank_of admit_of job real queue lists phases count clock constants refresh_start refreshed "
     "tree path_start path leaving "
     "n every total block most_running budget watermark "
-    "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached picky",
+    "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached picky "
+    "most_preemptions",
 )
 # A part (timing.py) that is worth the time to compile it into each caller.
 inlined = njit(forceinline=True, **PART)
