@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 from openqueues.models.errors import InputError, unknown
+from openqueues.printed import ALL
 
 Value = bool | int | float | str
 Grid = dict[str, list[Value]]
@@ -127,19 +128,22 @@ class Experiment(_Part, kw_only=True):
 class Expected(_Part, kw_only=True):
     """Printed numbers: `values` holds a line per row, the row's value and then the printed digits per column.
 
-    `noise` is the relative error allowed for a print that was simulated: one number, or one per row.
-    `at` fixes the grid's other keys. A hyphen stands for a number that is not printed.
+    A cell may be a range: 1.66..2.01. In the row * a cell ..5.1 says that the largest value of the column, over all
+    points of the experiment that `at` leaves, is 5.1 ("up to 5.1"). A hyphen stands for a number that is not printed.
+    `noise` is the relative error allowed for a print that was simulated or measured: one number, or one per row.
+    `at` fixes the grid's other keys. `assumed` says what is not known of the source's setting, and taken here.
     """
 
     experiment: str
     metric: str
     source: str
-    made_by: Literal["formula", "simulation"]
+    made_by: Literal["formula", "simulation", "measurement"]
     rows: str
     columns: list[str]
     values: str
     noise: float | dict[str, float] = 0.0
     at: dict[str, Value] = {}
+    assumed: str = ""
 
     def cells(self) -> list[tuple[str, str, str]]:
         """(row as printed, policy, printed digits) for every number printed."""
@@ -263,6 +267,17 @@ def find_point(experiment: Experiment, chosen: dict[str, Value]) -> Point:
             f"{chosen} picks {many} of experiment '{experiment.name}': give one value of each of {keys}."
         )
     return found[0]
+
+
+def points_of(experiment: Experiment, expected: Expected, row: str, place: str = "") -> list[Point]:
+    """The points that a printed row belongs to: one, or for the row * all that `at` leaves; InputError for none."""
+    if row == ALL:
+        chosen = expected.at.items()
+        found = [p for p in experiment.points() if all(p.parameters.get(key) == value for key, value in chosen)]
+        if not found:
+            raise InputError(f"{place}: no point of experiment '{experiment.name}' has {expected.at}: correct at.")
+        return found
+    return [point_of(experiment, expected, row, place)]
 
 
 def point_of(experiment: Experiment, expected: Expected, row: str, place: str = "") -> Point:

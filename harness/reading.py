@@ -23,11 +23,12 @@ from openqueues.entry import (
     Schema,
     Value,
     file_name,
-    point_of,
+    points_of,
 )
 from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import parse_spec
+from openqueues.printed import ALL, FORMS, printed
 
 
 def read(folder: Path) -> Entry:
@@ -274,11 +275,18 @@ def _validate_expected(entry: Entry, expected: Expected) -> None:
                 f"but there are {len(expected.columns)} columns."
             )
         for text in digits:
-            if text != "-" and not re.fullmatch(r"-?\d+(\.\d+)?", text):
+            if text == "-":
+                continue
+            try:
+                largest = printed(text).largest
+            except InputError as error:
+                raise InputError(f"{place}: '{text}' in the line of {row} is not {FORMS}: correct it.") from error
+            if largest != (row == ALL):
                 raise InputError(
-                    f"{place}: '{text}' in the line of {row} is not a printed number like 1.4254: correct it."
+                    f"{place}: '{text}' in the line of {row}: a largest value like ..5.1 stands in the row {ALL}, "
+                    "and nothing else does."
                 )
-        point_of(experiment, expected, row, place)
+        points_of(experiment, expected, row, place)
         seen.append(row)
         noise = expected.noise
         if isinstance(noise, dict) and row not in noise:

@@ -120,6 +120,20 @@ values = '''
 0.5 1.401
 0.9 4.602
 '''
+
+[[expected]]
+experiment = "loads"
+metric = "mean_response"
+source = "Figure 3"
+made_by = "measurement"
+assumed = "Sizes are exponential."
+rows = "load"
+columns = ["fcfs"]
+values = '''
+0.5 1.5..2.5
+0.8 6..7
+* ..9.0
+'''
 """
 
 BROKEN = '''"""Raises when it is run."""

@@ -154,6 +154,10 @@ def test_pages_say_what_the_results_say(made):
     # SRPT at load 0.9 is 4.6 exactly; Table 1 prints 4.5000, Table 2 4.602.
     assert "[4.5000 ✗ −2.17%]{.differs}" in tables
     assert "**Table 1, SRPT.** One of 3 printed values differs: 4.5000 is printed at load 0.9" in tables
+    assert "[1.5 to 2.5 ✓]{.agrees}" in tables and "[up to 9.0 ✓]{.agrees}" in tables
+    assert "**Figure 3, FCFS.** One of 3 printed values differs: 6 to 7 is printed at load 0.8" in tables
+    assert "FCFS by measurement" in tables and "Assumed: Sizes are exponential." in tables
+    assert (source / "entries" / "made-up-tables" / "ranges.svg").is_file()
     paper = (source / "paper.md").read_text()
     assert "Printed values that contradict each other" in paper
     assert "| Table 1: 4.5000 | Table 2: 4.602 | 4.6000 | Table 2 |" in paper

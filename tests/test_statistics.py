@@ -9,7 +9,7 @@ import pandas
 import pytest
 import scipy.stats
 import tiny
-from openqueues import boards, registry, results, statistics, verdicts
+from openqueues import boards, printed, registry, results, statistics, verdicts
 from openqueues.models.errors import InputError
 
 VALUES = {
@@ -323,3 +323,116 @@ def test_conflicts_between_printed_sources(entry):
     assert row["difference"] == pytest.approx(0.04) and row["supported"] == "Table 10"
     assert row["allowed"] == pytest.approx(0.0005 + 0.0005 + 0.002 * 1.64)
     assert row["exact"] == 1.64
+
+
+# --- ranges and largest values
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "single", "largest"),
+    [
+        ("1.4254", "1.4254", True, False),
+        ("1.66..2.01", "1.66 to 2.01", False, False),
+        ("..5.1", "up to 5.1", False, True),
+        ("-2..-1", "-2 to -1", False, False),
+    ],
+)
+def test_what_a_print_stands_for(text, words, single, largest):
+    found = printed.printed(text)
+    assert (found.words, found.single, found.largest) == (words, single, largest)
+
+
+@pytest.mark.parametrize("text", ["", "..", "1..", "2.01..1.66", "2..2", "1.66...2", "fast", "..fast", "1,2"])
+def test_other_texts_are_no_print(text):
+    with pytest.raises(InputError):
+        printed.printed(text)
+
+
+def test_gaps_of_ranges():
+    found = printed.printed("1.66..2.01")
+    assert [found.gap(x) for x in (1.16, 1.66, 1.8, 2.01)] == [0.5, 0, 0, 0]
+    assert found.gap(2.51) == pytest.approx(-0.5)
+    assert (found.nearest(1.0), found.nearest(1.7), found.nearest(2.0), found.nearest(9)) == ("1.66",) * 2 + (
+        "2.01",
+    ) * 2
+    assert printed.printed("..5.1").gap(7.0) == 0 and printed.printed("..5.1").gap(5.0) == pytest.approx(0.1)
+    for a, b, apart in (
+        ("1..2", "3..4", 1),
+        ("3..4", "1..2", -1),
+        ("1..3", "2..4", 0),
+        ("..5", "4", -1),
+        ("..5", "6", 0),
+    ):
+        assert printed.apart(printed.printed(a), printed.printed(b)) == apart
+
+
+def ranged(entry, values, columns=("fcfs",)):
+    (expected,) = entry.expected
+    expected.made_by, expected.values, expected.columns = "measurement", values, list(columns)
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("range_", "verdict", "deviation"),
+    [
+        ("1.5..2.5", "agrees", 0),
+        ("1.98..2.01", "cannot tell", 0),
+        ("1.5..1.95", "differs", -0.025),
+        ("2.03..2.5", "differs", 0.015),
+        ("2.01..2.5", "cannot tell", 0.005),
+        ("1.5..2.0", "agrees", 0),
+    ],
+)
+def test_a_range_holds_our_interval_or_none_of_it(entry, range_, verdict, deviation):
+    values = {"fcfs": [1.99, 2.01, 1.99, 2.01]}  # 2 with a half-width of 0.018
+    row = only(judged(ranged(entry, f"0.5 {range_}"), values=values), policy="fcfs")
+    assert row["halfwidth"] == pytest.approx(3.182446 * 0.011547 / 2, rel=1e-4)
+    assert row["verdict"] == verdict and row["deviation"] == pytest.approx(deviation, abs=1e-12)
+    assert row["printed"] == range_ and range_.replace("..", " to ") in row["reason"]
+
+
+def two_points(first, second, status="ok"):
+    return pandas.concat([frame({"fcfs": first}), frame({"fcfs": second}, point=1, status=status)], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("most", "verdict"), [("..3", "agrees"), ("..4.90", "agrees"), ("..5.00", "cannot tell"), ("..5.2", "differs")]
+)
+def test_up_to_a_value_is_a_claim_about_the_largest(entry, most, verdict):
+    rows = verdicts.verdicts(ranged(entry, f"* {most}"), two_points([1.9, 2.1, 2.0], [4.99, 5.0, 5.01]))
+    row = only(rows, policy="fcfs")
+    assert row["verdict"] == verdict and "of 2 here, at load 0.8, is 5" in row["reason"]
+    assert row["simulated"] == pytest.approx(5) and '"load":"all"' in row["parameters"]
+    joint = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * 0.01 / math.sqrt(3)
+    assert row["halfwidth"] == pytest.approx(joint), "both points' intervals hold with 95% together"
+
+
+def test_the_largest_of_near_values_has_an_interval_that_holds_both(entry):
+    rows = verdicts.verdicts(ranged(entry, "* ..4"), two_points([1.0, 5.0, 8.0], [4.99, 5.0, 5.01]))
+    row = only(rows, policy="fcfs")
+    assert row["simulated"] == pytest.approx(5) and row["simulated"] + row["halfwidth"] > 8
+    assert row["verdict"] == "cannot tell"
+
+
+def test_a_point_without_a_value_may_be_the_largest(entry):
+    for most, verdict in (("..1.5", "agrees"), ("..3", "cannot tell")):
+        rows = verdicts.verdicts(
+            ranged(entry, f"* {most}"), two_points([1.99, 2.01, 2.0], [9.0, 9.0, 9.0], status="unstable")
+        )
+        assert only(rows, policy="fcfs")["verdict"] == verdict
+    rows = verdicts.verdicts(entry, frame({}))
+    assert set(rows["verdict"]) == {"cannot tell"} and "no result" in rows["reason"].iloc[0]
+
+
+def test_ranges_that_meet_do_not_conflict(entry):
+    first = ranged(entry, "0.5 1.5..2.0").expected[0]
+    for other, count in (("1.9..2.5", 0), ("2.2..2.5", 1), ("1.7", 0)):
+        second = type(first)(
+            experiment="loads", metric="mean_response", source="Figure 9", made_by="measurement", rows="load",
+            columns=["fcfs"], values=f"0.5 {other}",
+        )  # fmt: skip
+        entry.expected[1:] = [second]
+        found = verdicts.conflicts(judged(entry, exact={"fcfs": (2.3, 1e-9)}))
+        assert len(found) == count
+        if count:
+            assert found.iloc[0]["difference"] == pytest.approx(0.2) and found.iloc[0]["supported"] == "Figure 9"

@@ -186,10 +186,10 @@ def _lines(
     drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()])
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > (15 if scaled else 4):
-        _logarithmic(axis, "y")
+        logarithmic(axis, "y")
 
 
-def _logarithmic(axis: Axes, which: str) -> None:
+def logarithmic(axis: Axes, which: str) -> None:
     """Make an axis logarithmic, with ticks at 1, 2, 5, 10, ... written as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -247,7 +247,7 @@ def _rows(
     axis.grid(False, axis="y")
     shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
     if shown.min() > 0 and shown.max() / shown.min() > 4:
-        _logarithmic(axis, "x")
+        logarithmic(axis, "x")
 
 
 def _wrapped(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from openqueues import verdicts
-from openqueues.pages import sections, style
+from openqueues.pages import ranges, sections, style
 from openqueues.pages.data import Data
 from openqueues.pages.markdown import (
     comma_separated,
@@ -23,7 +23,8 @@ from openqueues.pages.markdown import (
     span,
     table,
 )
-from openqueues.verdicts import half_unit
+from openqueues.printed import half_unit
+from openqueues.printed import printed as read
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,19 @@ def write(data: Data, folder: Path) -> dict:
     rows = _rows(data)
     parts = [sections.head(data), entry.statement]
     if rows:
-        parts += ["## In short\n", counts(rows), legend(), *findings(rows)]
+        parts += ["## In short\n", counts(rows), legend(rows), *findings(rows)]
+        drawing = ranges.draw([(heading(group), group, _own(group, rows)) for group in panels(entry)])
+        if drawing is not None:
+            style.save(drawing, folder / "ranges.svg")
+            parts.append(
+                figure(
+                    "ranges.svg",
+                    "Our values beside the printed ranges, by source and policy",
+                    "Marks: what we find, with 95% intervals. Grey: what is printed; a bar with an arrow stands for a "
+                    "largest value (“up to”), which the largest of ours reaches or not.",
+                    f"{entry.slug}-ranges",
+                )
+            )
         drawing = deviations(entry, rows)
         if drawing is not None:
             style.save(drawing, folder / "deviations.svg")
@@ -117,13 +130,23 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def legend() -> str:
+def legend(rows: list[dict]) -> str:
     """The signs that stand in the cells."""
+    ranged = any(not read(row["printed"]).single for row in rows)
     marks = [span(f"{SIGNS[verdict]} {verdict}", KINDS[verdict]) for verdict in SIGNS]
     return (
         " ".join(marks)
         + " — *agrees*: the printed value lies within our interval, its own rounding and noise, and our "
-        "interval is narrow enough to have seen a difference; *cannot tell*: it is not.\n"
+        "interval is narrow enough to have seen a difference; *cannot tell*: it is not."
+        + (
+            " A printed range *agrees* where it holds our whole interval and *differs* where our interval lies "
+            "outside. “Up to” a value *agrees* where our largest one reaches it, however far it goes beyond, and "
+            "*differs* where it stays below: on settings of our own that says how easily such a value is had, not "
+            "that the number is the same."
+            if ranged
+            else ""
+        )
+        + "\n"
     )
 
 
@@ -136,11 +159,13 @@ def findings(rows: list[dict]) -> list[str]:
     lines = [line for line in lines if line]
     if not lines:
         return []
-    note = (
-        "We state what was measured; unless a cause is given, it has not been established. Analysis "
-        "and simulation share no code beyond the laws of sizes and predictions and the choice of best "
-        "thresholds.\n"
-    )
+    note = "We state what was measured; unless a cause is given, it has not been established."
+    if any(np.isfinite(row["exact"]) for row in rows):
+        note += (
+            " Analysis and simulation share no code beyond the laws of sizes and predictions and the choice of best "
+            "thresholds."
+        )
+    note += "\n"
     return ["### Values that differ\n", "\n".join(f"- {line}" for line in lines) + "\n", note]
 
 
@@ -153,7 +178,7 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
         row = off[0]
         others = f" The other {len(rows) - 1} values of this column do not differ." if len(rows) > 1 else ""
         return (
-            f"{where} One of {len(rows)} printed values differs: {row['printed']} is printed at "
+            f"{where} One of {len(rows)} printed values differs: {read(row['printed']).words} is printed at "
             f"{_at(row, rows)}, where we find {_reference(row)} ({percent(row['deviation'])}).{others}"
         )
     low, high = min(row["deviation"] for row in off), max(row["deviation"] for row in off)
@@ -167,9 +192,7 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
         text += f"they lie {side} the values found here, by {percent(small)[1:]} to {percent(large)[1:]}."
     seen = [row for row in off if np.isfinite(row["exact"]) and np.isfinite(row["halfwidth"])]
     outside = [
-        row
-        for row in seen
-        if abs(float(row["printed"]) - row["simulated"]) > row["halfwidth"] + half_unit(row["printed"])
+        row for row in seen if abs(read(row["printed"]).gap(row["simulated"])) > row["halfwidth"] + _rounding(row)
     ]
     if seen:
         text += (
@@ -177,6 +200,10 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
             f"{len(outside)} of these {len(off)} printed values."
         )
     return text
+
+
+def _rounding(row: dict) -> float:
+    return half_unit(read(row["printed"]).nearest(row["simulated"]))
 
 
 def _reference(row: dict) -> str:
@@ -208,7 +235,7 @@ def _at(row: dict, rows: list[dict]) -> str:
 
 
 def panels(entry: Entry) -> list[list[Expected]]:
-    """Printed tables that belong together: same experiment, metric and rows, and no column twice."""
+    """Printed tables that belong together: same experiment, metric, rows and assumptions, and no column twice."""
     groups: list[list[Expected]] = []
     for expected in entry.expected:
         for group in groups:
@@ -218,7 +245,8 @@ def panels(entry: Entry) -> list[list[Expected]]:
                 expected.metric,
                 expected.rows,
             )
-            if same and first.at == expected.at and not columns & set(expected.columns):
+            alike = first.at == expected.at and first.assumed == expected.assumed
+            if same and alike and not columns & set(expected.columns):
                 group.append(expected)
                 break
         else:
@@ -238,7 +266,12 @@ def heading(group: list[Expected]) -> str:
 
 def _own(group: list[Expected], rows: list[dict]) -> list[dict]:
     parts = {(one.source, one.experiment, one.metric) for one in group}
-    return [row for row in rows if (row["source"], row["experiment"], row["metric"]) in parts]
+    return [
+        row
+        for row in rows
+        if (row["source"], row["experiment"], row["metric"]) in parts
+        and all(row["parameters"][key] == value for key, value in group[0].at.items())
+    ]
 
 
 def printed(group: list[Expected], rows: list[dict]) -> str:
@@ -256,20 +289,22 @@ def printed(group: list[Expected], rows: list[dict]) -> str:
                 line.append("–")
                 continue
             note = f" {percent(row['deviation'])}" if row["verdict"] == "differs" else ""
-            line.append(span(f"{row['printed']} {SIGNS[row['verdict']]}{note}", KINDS[row["verdict"]]))
+            line.append(span(f"{read(row['printed']).words} {SIGNS[row['verdict']]}{note}", KINDS[row["verdict"]]))
         lines.append(line)
     header = [key, *(escape(style.name(policy)) for policy in columns)]
     made = [
         f"{', '.join(style.name(column) for column in one.columns)} "
-        + ("from a formula" if one.made_by == "formula" else "by simulation")
+        + {"formula": "from a formula", "simulation": "by simulation", "measurement": "by measurement"}[one.made_by]
         for one in group
     ]
-    text = f"Made by the source: {escape('; '.join(made))}. {counts(own)}\n{table(header, lines)}\n"
+    text = f"Made by the source: {escape('; '.join(made))}. {counts(own)}\n"
+    text += "".join(f"Assumed: {one}\n\n" for one in dict.fromkeys(one.assumed.strip() for one in group) if one)
+    text += f"{table(header, lines)}\n"
     full = [
         [
             str(row["parameters"][key]),
             escape(style.name(row["policy"])),
-            row["printed"],
+            read(row["printed"]).words,
             digits(row["exact"]),
             interval(row["simulated"], row["halfwidth"]),
             percent(row["deviation"]),
@@ -295,14 +330,15 @@ def printed(group: list[Expected], rows: list[dict]) -> str:
 
 def deviations(entry: Entry, rows: list[dict]) -> Figure | None:
     """Deviation of the printed from the exact values, a panel per printed table, a mark per value."""
-    groups = [g for g in panels(entry) if any(np.isfinite(row["deviation"]) for row in _own(g, rows))]
+    single = [row for row in rows if read(row["printed"]).single]
+    groups = [g for g in panels(entry) if any(np.isfinite(row["deviation"]) for row in _own(g, single))]
     if not groups:
         return None
     drawn = style.figure(8.0, 2.3 * len(groups) + 0.4)
     axes = drawn.subplots(len(groups), 1, squeeze=False)
     seen: dict[str, None] = {}
     for axis, group in zip(axes[:, 0], groups, strict=True):
-        _deviations(axis, group, _own(group, rows))
+        _deviations(axis, group, _own(group, single))
         axis.set_xlabel(group[0].rows if axis is axes[-1, 0] else "")
         seen |= dict.fromkeys(column for one in group for column in one.columns)
     style.legend(drawn, list(seen), lines=False)

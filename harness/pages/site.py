@@ -87,10 +87,11 @@ def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
     text = [
         "# The paper in figures\n",
         "The survey's own tables and figures, computed again twice: by analysis without simulation, and by "
-        "simulation without analysis. Every printed number has a verdict.\n",
+        "simulation without analysis. What it quotes of measured systems is simulated under stated assumptions. Every "
+        "printed number has a verdict.\n",
     ]
     if every:
-        text += [reproduction.counts(every), reproduction.legend()]
+        text += [reproduction.counts(every), reproduction.legend(every)]
     rows = []
     for entry in chosen:
         number = facts[entry.slug].get("counts", {})
