@@ -298,9 +298,9 @@ def _swap_ms(hardware: Hardware) -> float:
 
 
 def _rows(requests: Requests, reserved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's tables job (n, 12) and real (n, 10), see state_kernel.py."""
+    """The kernel's tables job (n, 14) and real (n, 10), see state_kernel.py."""
     n = len(requests)
-    job, real = np.zeros((n, 12), np.int64), np.full((n, 10), np.nan)
+    job, real = np.zeros((n, 14), np.int64), np.full((n, 10), np.nan)
     job[:, 0], job[:, 1], job[:, 6] = requests.input_tokens, requests.output_tokens, reserved
     real[:, 0] = real[:, 9] = requests.arrival_s * 1000.0
     if requests.predicted_output_tokens is not None:

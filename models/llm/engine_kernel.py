@@ -141,8 +141,17 @@ def complete(s, i, had):
     s.real[i, FINISH] = s.clock[NOW]
     s.count[FREE] += had
     s.count[DONE] += 1
+    log(s, i)
     if s.shares:
         let_go(s, i, s.count[ITERATIONS])
+
+
+@inlined
+def hand_over(s, i):
+    """A request has its first token and decodes elsewhere: it keeps its blocks here until its KV cache is fetched."""
+    s.job[i, STATE] = HANDED
+    s.count[KEPT_TOKENS] += s.job[i, HELD]
+    log(s, i)
 
 
 @inlined
@@ -211,6 +220,8 @@ def prefill(s, prompts):
             s.real[i, FIRST] = s.clock[NOW]
         if s.job[i, MADE] == s.job[i, OUTPUT]:
             complete(s, i, had)
+        elif s.hands:
+            hand_over(s, i)
         else:
             join(s, i)
 
@@ -266,6 +277,7 @@ def jump(s, one, until):
     first, growing = const + growing * attended, growing * running
     start = s.clock[NOW] + s.clock[TRANSFER]
     ms = decode_ms(floor, first, growing, steps)
+    s.clock[QUIET] = start + decode_ms(floor, first, growing, steps - 1)
     if steps > 1 and start + ms > until:
         steps = steps_until(floor, first, growing, steps, until - start)
         ms = decode_ms(floor, first, growing, steps)
@@ -342,7 +354,7 @@ def serve(
 ):
     """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
 
-    rank_of, admit_of: the policy's functions. job (n, 12), real (n, 10): see state_kernel.py; times in ms.
+    rank_of, admit_of: the policy's functions. job (n, 14), real (n, 10): see state_kernel.py; times in ms.
     constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
     most running, budget, watermark) and the switches in the order below. count[FAILED]: see advance.
     """
@@ -351,8 +363,8 @@ def serve(
     mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:15]
     shares, node_blocks, sees_cached, picky, most_preemptions = setting[15:]
     places = min(n, most_running) + 1
-    count, clock = np.zeros(24, np.int64), np.zeros(5)
-    count[FREE], count[PARTIAL] = blocks_free, -1
+    count, clock = np.zeros(28, np.int64), np.zeros(6)
+    count[FREE], count[PARTIAL], count[LAST_KEEPER], count[LAST_LOGGED] = blocks_free, -1, -1, -1
     queue, lists, phases = np.empty((n + 1, 2)), np.empty((5, 2 * places + 64), np.int64), np.zeros(block, np.int64)
     limits = (n, every, blocks_free, block, most_running, budget, watermark)
     switches = (mixed != 0, drain != 0, may_preempt, paged != 0)
@@ -373,6 +385,7 @@ def serve(
         sees_cached != 0,
         picky != 0,
         most_preemptions,
+        False,
     )
     clock[NOW] = real[0, ARRIVED]
     advance(s, np.inf)

@@ -30,11 +30,14 @@ def forget_kept(s, i):
     tokens = s.job[i, HELD]
     s.count[KEPT_BLOCKS] -= blocks(s, tokens)
     s.count[KEPT_TOKENS] -= tokens
-    k = 0
-    while s.job[k, KEEPER] != i:
-        k += 1
     s.count[KEPT] -= 1
-    s.job[k, KEEPER] = s.job[s.count[KEPT], KEEPER]
+    before, after = s.job[i, KEEPER_BEFORE], s.job[i, KEEPER]
+    if before >= 0:
+        s.job[before, KEEPER] = after
+    if after >= 0:
+        s.job[after, KEEPER_BEFORE] = before
+    else:
+        s.count[LAST_KEEPER] = before
 
 
 @part
@@ -45,7 +48,10 @@ def keep(s, i, dropped):
     s.job[i, HELD] = min(held, kept * s.block)
     s.count[DROPPED] += held - s.job[i, HELD]
     if kept > 0:
-        s.job[s.count[KEPT], KEEPER] = i
+        last = s.count[LAST_KEEPER]
+        s.job[i, KEEPER_BEFORE], s.job[i, KEEPER], s.count[LAST_KEEPER] = last, -1, i
+        if last >= 0:
+            s.job[last, KEEPER] = i
         s.count[KEPT] += 1
         s.count[KEPT_BLOCKS] += kept
         s.count[KEPT_TOKENS] += s.job[i, HELD]
@@ -63,12 +69,13 @@ def reclaim(s, wanted, spared):
         return
     while wanted > 0:
         found, found_rank = -1, -np.inf
-        for k in range(s.count[KEPT]):
-            i = s.job[k, KEEPER]
+        i = s.count[LAST_KEEPER]
+        while i >= 0:
             if i != spared:
                 value = rank(s, i)
                 if value > found_rank or (value == found_rank and i > found):
                     found, found_rank = i, value
+            i = s.job[i, KEEPER_BEFORE]
         if found < 0:
             return
         dropped = min(wanted, blocks(s, s.job[found, HELD]))
@@ -136,7 +143,8 @@ def lacking(s, i):
 
 @inlined
 def crowded(s, prompts):
-    return s.count[RUNNING] + prompts + (1 if s.count[PARTIAL] >= 0 else 0) >= s.most_running
+    others = prompts + (1 if s.count[PARTIAL] >= 0 else 0)
+    return s.count[RUNNING] + others + s.count[LOADING] >= s.most_running
 
 
 @part

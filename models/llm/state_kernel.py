@@ -20,9 +20,11 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 # The policy's rank is handed to the kernel as a function, a feature that numba still calls experimental.
 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
-# Columns of job, one row of integers a request; KEEPER is a list of its own, of the requests that wait and keep blocks.
-# FROM counts the tokens that a running request had made when it was admitted.
+# Columns of job, one row of integers a request. FROM counts the tokens that a running request had made when it was
+# admitted. KEEPER and KEEPER_BEFORE link the requests that wait and keep blocks, LOGGED those that ended or were
+# handed over, see LAST_KEEPER and LAST_LOGGED; links are numbers of requests, -1 at the end of a list.
 INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL, SHARED, FROM = range(12)
+KEEPER_BEFORE, LOGGED = range(12, 14)
 # Columns of real, one row of floats a request; times in ms; LOST is the last step in which it was preempted,
 # BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL, SINCE when
 # it began to wait, or, while it runs, how long it had waited when it was admitted.
@@ -32,10 +34,14 @@ FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, KEPT, KEPT_BLOCKS, K
 FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK, TWICE, LEAVING, REUSED = range(11, 21)
 # Admissions so far; running requests and free blocks at the beginning of the iteration, for ranks.
 PICKS, SEEN_BATCH, SEEN_FREE = range(21, 24)
-# Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps.
-NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED = range(5)
+# Of the waiting requests the tokens of prompt and answer so far; requests whose KV cache is on its way here, which have
+# a place in the batch; the last of the lists in job.
+WAITING_TOKENS, LOADING, LAST_KEEPER, LAST_LOGGED = range(24, 28)
+# Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps; when
+# the last step of the last jump begins if nothing comes in between.
+NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED, QUIET = range(6)
 # Values of STATE; of a request that waits, HELD is what it has swapped out or kept.
-COMING, WAITS, PREFILLS, DECODES, ENDED = range(5)
+COMING, WAITS, PREFILLS, DECODES, ENDED, HANDED = range(6)
 # Whom a policy preempts: nobody, running requests where batch or memory is full, only where the batch is full.
 FOR_NONE, FOR_ANY, FOR_BATCH = range(3)
 # Memory on preemption.
@@ -53,7 +59,7 @@ Server = namedtuple(
     "tree path_start path leaving "
     "n every total block most_running budget watermark "
     "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached picky "
-    "most_preemptions",
+    "most_preemptions hands",
 )
 # A part (timing.py) that is worth the time to compile it into each caller.
 inlined = njit(forceinline=True, **PART)
@@ -160,13 +166,23 @@ def enqueue(s, i):
     s.job[i, STATE] = WAITS
     push(s.queue, s.count[WAITING], rank(s, i), float(i))
     s.count[WAITING] += 1
+    s.count[WAITING_TOKENS] += s.job[i, INPUT] + s.job[i, MADE]
 
 
 @inlined
 def dequeue(s):
     """Take the first of the waiting requests off the queue."""
+    i = int(s.queue[0, ARRIVAL])
+    s.count[WAITING_TOKENS] -= s.job[i, INPUT] + s.job[i, MADE]
     pop(s.queue, s.count[WAITING])
     s.count[WAITING] -= 1
+
+
+@inlined
+def log(s, i):
+    """Note that a request has ended here or was handed over, for whoever runs this server."""
+    s.job[i, LOGGED] = s.count[LAST_LOGGED]
+    s.count[LAST_LOGGED] = i
 
 
 @part
