@@ -53,36 +53,44 @@ def check(name: str) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def of_policy(entry: Entry, problem: ModuleType, name: str) -> list[str]:
+    """Everything that is wrong with one policy of an entry, in the experiment of its headline."""
+    said = _policy(entry, name)
+    if not said and entry.headline is not None:
+        said = _replication(entry, problem, entry.experiment(entry.headline.experiment), name)
+    return said or blindness(entry, name)
+
+
 def _policies(entry: Entry) -> list[tuple[str, str]]:
     """(policy, complaint) for each policy file that breaks the contract."""
-    found = []
     names = [name for experiment in entry.experiments for name in entry.policies_of(experiment)]
-    for name in dict.fromkeys([*entry.all_policies, *names]):
-        try:
-            chosen = registry.policy(entry, name)
-        except InputError as error:
-            found.append((name, str(error)))
-            continue
-        if not chosen.doc.strip():
-            file = chosen.path.name
-            found.append(
-                (
-                    name,
-                    f"policy file '{file}' has no docstring: begin with a sentence that says what it does.",
-                )
+    return [
+        (name, text)
+        for name in dict.fromkeys([*entry.all_policies, *names])
+        for text in _policy(entry, name)
+    ]
+
+
+def _policy(entry: Entry, name: str) -> list[str]:
+    """Complaints about a policy's file."""
+    try:
+        chosen = registry.policy(entry, name)
+    except InputError as error:
+        return [str(error)]
+    said = []
+    if not chosen.doc.strip():
+        said.append(
+            f"policy file '{chosen.path.name}' has no docstring: begin with a sentence that says what it does."
+        )
+    if entry.model == "llm":
+        said += _engine_rules(entry, name)
+    for column in sorted(set(chosen.sees) - {*chosen.used, "age", "arrival"}):
+        if chosen.shape != "sharing":
+            said.append(
+                f"policy '{name}' has '{column}' in SEES and does not use it: take it out, "
+                "so that it is compared with those that see as little."
             )
-        if entry.model == "llm":
-            found += [(name, text) for text in _engine_rules(entry, name)]
-        for column in sorted(set(chosen.sees) - {*chosen.used, "age", "arrival"}):
-            if chosen.shape != "sharing":
-                found.append(
-                    (
-                        name,
-                        f"policy '{name}' has '{column}' in SEES and does not use it: take it out, "
-                        "so that it is compared with those that see as little.",
-                    )
-                )
-    return found
+    return said
 
 
 def _engine_rules(entry: Entry, name: str) -> list[str]:

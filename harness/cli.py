@@ -123,6 +123,20 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
     )
     command.set_defaults(act=_new)
 
+    command = commands.add_parser("claim", help="verify and record a policy that is better", allow_abbrev=False)
+    if command_name == "claim":
+        from openqueues import claim
+
+        claim.add_arguments(command)
+        command.set_defaults(act=claim.run)
+
+    command = commands.add_parser("board", help="the best policies of each entry, and records", allow_abbrev=False)
+    if command_name == "board":
+        from openqueues import board_cli
+
+        board_cli.add_arguments(command)
+        command.set_defaults(act=board_cli.run)
+
     command = commands.add_parser(
         "mg1", help="response times of one queue with predictions", allow_abbrev=False
     )

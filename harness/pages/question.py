@@ -27,6 +27,7 @@ def write(data: Data, folder: Path) -> dict:
         parts += [f"### {experiment.title}\n", sections.experiment(data, experiment, folder)]
     if table:
         parts += ["## How much of the gap is closed\n", gap(entry), sections.board(data, table)]
+        parts.append(sections.history(entry))
     parts += ["## How to beat it\n", entry.improve, commands(entry)]
     if entry.references:
         parts += ["## References\n", sections.references(entry)]
@@ -56,9 +57,11 @@ def commands(entry: Entry) -> str:
 $ openqueues new policy {entry.slug} mine
 $ openqueues check {entry.slug}
 $ openqueues run {entry.slug} --tier smoke --policy mine
+$ openqueues claim {entry.slug} mine
 $ snakemake
 ```
 
 The first command writes a policy of ten lines to start from; `check` tries it and says what is missing; `run`
-simulates it alone; `snakemake` runs whatever is new and rebuilds this page with it.
+simulates it alone; `claim` compares it with all that see no more on seeds that follow from its content, and records
+it if it is the best; `snakemake` runs whatever is new and rebuilds this page with it.
 """

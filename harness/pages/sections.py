@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from openqueues import registry
+from openqueues import records, registry
 from openqueues.pages import figures, style
 from openqueues.pages.data import Data, about
 from openqueues.pages.markdown import (
@@ -185,6 +185,29 @@ def board(data: Data, rows: list[dict]) -> str:
         header = ["", kind, f"{data.entry.main.name.replace('_', ' ')} ({unit})", "gap closed", "by"]
         text += table(header, lines, "rlrrl") + "\n"
     return text
+
+
+def history(entry: Entry) -> str:
+    """The records of an entry, the newest first; empty when nobody has claimed one."""
+    lines = [
+        [
+            one.date.isoformat() + ("" if one.version == entry.version else f" (version {one.version})"),
+            escape(style.name(one.policy)),
+            one.information,
+            interval(one.mean, one.halfwidth),
+            f"{100 * one.improvement:.2g}% (at least {100 * one.at_least:.2g}%)",
+            escape(style.name(one.beats)),
+        ]
+        for one in reversed(records.read(entry))
+    ]
+    if not lines:
+        return ""
+    header = ["since", "policy", "among", f"{entry.main.name.replace('_', ' ')}", "better by", "than"]
+    return (
+        "**Records**: policies that were the best of those that see no more, verified at the headline point on seeds "
+        "that follow from the content of their files; limits at one-sided 99%.\n\n"
+        + table(header, lines, "lllrrl")
+    )
 
 
 def references(entry: Entry) -> str:
