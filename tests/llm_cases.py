@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from openqueues.models.llm.engine import MECHANISMS, MEMORY, RESERVE
 from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.plans import MECHANISMS, MEMORY, RESERVE
 from openqueues.models.llm.requests import Requests
 
 # Policies of a contributor: a rank that rises while a request runs, ones that change with time, a static one.

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from llm_cases import OWN, hardware, setting, trace
 from openqueues.models.errors import InputError
 from openqueues.models.llm import policies
-from openqueues.models.llm.engine import MECHANISMS, serve
+from openqueues.models.llm.engine import serve
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.metrics import metrics
+from openqueues.models.llm.plans import MECHANISMS
 from openqueues.models.llm.prefix import paths
 from openqueues.models.llm.requests import Requests
 from slow_llm import SlowEngine

@@ -29,8 +29,8 @@ import math
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.llm.engine import DEFAULT_BATCH
 from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.plans import DEFAULT_BATCH
 from openqueues.models.llm.requests import Requests
 
 
