@@ -45,7 +45,7 @@ from pathlib import Path
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.llm import plans, ranking
+from openqueues.models.llm import plans, policies, ranking
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import Policy
@@ -113,11 +113,18 @@ def serve(
     (default: the hardware's; 0: no limit). max_batch: most requests that run at once (default: the hardware's,
     else 128). token_budget: prompt tokens of a step (default: 4096 for vllm, 512 for sarathi, else no limit).
     watermark: share of the blocks that an admission must leave free, in the mechanisms with pages. seed: of
-    policies that draw random numbers; none of the built-in ones does.
+    policies that draw random numbers. A policy that plans its iterations itself (rounds.py) takes no switches.
 
     Raises InputError for a setting that makes no sense, a policy that sees what the requests lack, a request that
     can never fit, and a policy that breaks its rules.
     """
+    policy = policies.policy(policy) if isinstance(policy, str) else policy
+    if policy.shape == "rounds":
+        from openqueues.models.llm import rounds
+
+        limits = {"kv_tokens": kv_tokens, "max_batch": max_batch, "token_budget": token_budget}
+        limits |= {"block_tokens": block_tokens, "watermark": watermark}
+        return rounds.serve(requests, hardware, policy, seed=seed, **limits)
     plan = plans.planned(
         requests,
         hardware,

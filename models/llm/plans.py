@@ -25,7 +25,7 @@ PREEMPT = (False, True, "batch")
 RESERVE = ("max", "pow2", "oracle")
 DEFAULT_BATCH = 128
 _MOST_REQUESTS = 1 << 25  # a request's number shares an integer with a step's
-_NO_LIMIT = 1 << 60
+NO_LIMIT = 1 << 60
 _NO_TREE = (np.zeros((0, 5), np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), 0)
 
 
@@ -59,7 +59,7 @@ def planned(
     order = policies.policy(policy) if isinstance(policy, str) else policy
     switch, order = _switches(order)
     mixed, drain, paged, default_budget = MECHANISMS[switch["mechanism"]]
-    _check_seen(order, requests)
+    check_seen(order, requests)
     n = len(requests)
     if n >= _MOST_REQUESTS:
         raise InputError(f"there are {n} requests: the engine takes at most {_MOST_REQUESTS - 1}.")
@@ -69,7 +69,7 @@ def planned(
     capacity = whole("kv_tokens", hardware.kv_tokens if kv_tokens is None else kv_tokens, 0)
     if not 0 <= watermark < 1:
         raise InputError(f"watermark is {watermark:g}: it must be a share of the blocks, from 0 to below 1.")
-    total = capacity // block if capacity else _NO_LIMIT // block
+    total = capacity // block if capacity else NO_LIMIT // block
     spare = int(watermark * total) if paged and capacity else 0
     swap_ms = _swap_ms(hardware) if switch["memory"] == "swap" else 0.0
     shares = switch["prefix_cache"]
@@ -80,7 +80,7 @@ def planned(
     setting = (
         block,
         most,
-        budget or _NO_LIMIT,
+        budget or NO_LIMIT,
         spare,
         mixed,
         drain,
@@ -143,7 +143,8 @@ def _switches(policy: Policy) -> tuple[dict[str, Any], Policy]:
     return switch, replace(policy, parameters=own)
 
 
-def _check_seen(policy: Policy, requests: Requests) -> None:
+def check_seen(policy: Policy, requests: Requests) -> None:
+    """Raise InputError for a policy that looks at predictions which the requests lack or which only rank them."""
     seen = FORECASTS & set(policy.sees)
     if requests.predicted_output_tokens is None and seen:
         raise InputError(
@@ -168,7 +169,11 @@ def whole(name: str, value: Any, least: int) -> int:
 
 def check_fits(requests: Requests, plan: Plan, capacity: int) -> None:
     """Raise InputError for a request that can never fit."""
-    block, spare, total = plan.setting[0], plan.setting[3], plan.setting[-1]
+    check_blocks(requests, plan.setting[0], plan.setting[3], plan.setting[-1], capacity)
+
+
+def check_blocks(requests: Requests, block: int, spare: int, total: int, capacity: int) -> None:
+    """Raise InputError for a request that never fits into total - spare blocks of `block` tokens."""
     needed = -(-(requests.input_tokens + requests.output_tokens) // block)
     i = int(np.argmax(needed))
     if needed[i] + spare > total:

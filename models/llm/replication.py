@@ -22,13 +22,16 @@ def completed(policy: str, **values: float | str | bool) -> str:
     """The specification of a policy with parameters that an entry's point sets: completed("trail", c=0.5).
 
     A parameter of the policy is added unless the specification gives it; a switch of the engine (mechanism, memory,
-    preempt, ...) unless the policy's file sets it too; what the policy does not take is left out.
+    preempt, ...) unless the policy's file sets it too; what the policy does not take is left out, as are the switches
+    for one that plans its iterations itself.
     """
     path, rest = split_path(policy) if is_path(policy) else ("", policy)
     _, given = parse_spec(f"policy{rest}" if path else rest, "policy")
     read = policies.policy(policy)
     added = []
     for key, value in values.items():
+        if key in policies.SWITCHES and read.shape == "rounds":
+            continue
         if (key not in read.parameters) if key in policies.SWITCHES else (key in read.parameters and key not in given):
             added.append(f"{key}={str(value).lower() if isinstance(value, bool) else value}")
     return policy + (("," if given else ":") + ",".join(added) if added else "")

@@ -9,7 +9,8 @@ names are meant, since some occur in both.
                 processor sharing; "table": the rank of a table made for the law at hand, of the kind that
                 the parameter `table` names; "decision": no rank but decide(...), whose columns and meaning
                 belong to the model that asks (where to send a job, whether to predict it, ...);
-                "order", "falling order": rank(...) of requests to a language model (models/llm/policies)
+                "order", "falling order": rank(...) of requests to a language model (models/llm/policies);
+                "rounds": decide(view, plan, ...) of each of its iterations (models/llm/rounds.py)
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
     INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
@@ -37,14 +38,16 @@ SHAPES = {
     "decision": ("decide",),
     "order": ("rank",),
     "falling order": ("rank",),
+    "rounds": ("decide",),
 }
-_OTHER_COLUMNS = ("decision", "order", "falling order")  # those of the model that asks
+_OTHER_COLUMNS = ("decision", "order", "falling order", "rounds")  # those of the model that asks
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
-_LLM = ("order", "falling order")
-# The switches of the LLM engine with their defaults, which every policy of it takes as further parameters.
+_RANKS = ("order", "falling order")
+_LLM = (*_RANKS, "rounds")
+# The switches of the LLM engine with their defaults, which every policy of it that ranks takes as further parameters.
 SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max", "prefix_cache": False}
 # What is predicted, among the columns of the LLM engine.
-FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens"})
+FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens", "predicted_low", "predicted_high"})
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
 
@@ -86,8 +89,11 @@ class Policy:
 
     @property
     def used(self) -> frozenset[str]:
-        """Arguments of the functions that a model may call."""
+        """Arguments of the functions that a model may call; of decide(view, ...) the fields of view that it reads."""
         found = _functions(ast.parse(self.source))
+        if self.shape == "rounds":
+            nodes = ast.walk(ast.parse(self.source))
+            return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
         return frozenset(name for one in ("rank", "turn", "decide", "admit") for name in found.get(one, ()))
 
 
@@ -136,7 +142,7 @@ def policy(spec: str, folder: Path | None = None, model: str = "queue") -> Polic
     if name == "kbit" and given.get("preemptive") is False and path.parent == _FOLDER:
         path = _FOLDER / "kbit-nonpreemptive.py"
     read = _read(path)
-    switches = SWITCHES if read["shape"] in _LLM else {}
+    switches = SWITCHES if read["shape"] in _RANKS else {}
     check_keys(given, {**switches, **read["parameters"]}, f"policy '{name}'")
     return Policy(name=name, spec=spec, **{**read, "parameters": {**read["parameters"], **given}})
 
@@ -172,7 +178,12 @@ def _read(path: Path) -> dict[str, Any]:
     for name in SHAPES[shape]:
         if name not in functions:
             raise InputError(f"{where} has SHAPE = '{shape}' but no function {name}: write def {name}(...).")
-        for argument in functions[name]:
+        arguments = functions[name]
+        if shape == "rounds":
+            if arguments[:2] != ["view", "plan"]:
+                raise InputError(f"{where}: decide takes {', '.join(arguments)}: begin with view and plan.")
+            arguments = arguments[2:]
+        for argument in arguments:
             if argument not in sees and argument not in parameters:
                 raise InputError(
                     f"{where}: {name} takes '{argument}', which is neither in SEES nor in PARAMETERS: "
@@ -214,7 +225,8 @@ def _check_imports(tree: ast.Module, where: str) -> None:
         elif isinstance(node, ast.ImportFrom):
             modules = [node.module or "."]
         for module in modules:
-            if module.split(".")[0] not in ("math", "numpy", "__future__"):
+            # The second is for policies that plan iterations.
+            if module.split(".")[0] not in ("math", "numpy", "__future__") and module != "openqueues.models.llm.step":
                 raise InputError(
                     f"{where} imports '{module}': a policy is one file of its own and may import only math "
                     "and numpy, since it is compiled into the kernel."

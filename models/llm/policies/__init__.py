@@ -55,6 +55,9 @@ Columns of the state, for admit, in tokens or numbers of requests:
     admitted, admitted_tokens   in this iteration: prompts, and tokens to compute of them
     peak_tokens      most tokens in the cache at once from now on, if this request starts now and it and all that
                      run each make as many more tokens as `estimate` says (at least one), and no other starts
+
+A file with SHAPE = "rounds" has decide(view, plan, ...) in place of rank: it plans each iteration from the whole
+state, and takes none of the switches. models/llm/rounds.py has the rules, ROUND_COLUMNS and ROUND_STATE below its view.
 """
 
 from __future__ import annotations
@@ -104,7 +107,17 @@ STATE = (
 )
 # Of these the ones that rank may take, too.
 RANK_STATE = ("batch", "free_tokens")
-SHAPES = ("order", "falling order")
+# What decide may see of each request: what serving changes, what stays as it is, and its own notes.
+ROUND_COLUMNS = (
+    *("held", "host", "todo", "decoding", "generated", "left", "estimate", "preempted", "last_token"),
+    *("request", "arrival", "input_tokens", "output_tokens", "predicted", "score", "predicted_low", "predicted_high"),
+    *("kind", "deadline", "price", "draw", "note0", "note1", "note2", "note3"),
+)
+ROUND_STATE = (
+    *("now", "iteration", "budget", "max_batch", "free_tokens", "kv_tokens", "block_tokens", "spare_tokens"),
+    *("last_step_ms", "mean_step_ms", "completed"),
+)
+SHAPES = ("order", "falling order", "rounds")
 _FOLDER = Path(__file__).parent
 
 
@@ -130,11 +143,14 @@ def policy(spec: str) -> Policy:
         read = read_policy(name, _FOLDER)
     if read.shape not in SHAPES:
         raise InputError(f"policy '{read.name}' has SHAPE = '{read.shape}': one for the LLM engine has 'order'.")
+    plans = read.shape == "rounds"
+    columns = (*ROUND_COLUMNS, "finished") if plans else (*COLUMNS, *STATE)
     for column in read.sees:
-        if column not in (*COLUMNS, *STATE):
-            raise unknown(f"column in SEES of policy '{read.name}'", column, (*COLUMNS, *STATE))
-    _check_arguments(read)
-    check_keys(given, {**read.parameters, **SWITCHES}, f"policy '{read.name}'")
+        if column not in columns:
+            raise unknown(f"column in SEES of policy '{read.name}'", column, columns)
+    if not plans:
+        _check_arguments(read)
+    check_keys(given, read.parameters if plans else {**read.parameters, **SWITCHES}, f"policy '{read.name}'")
     return replace(read, spec=spec, parameters={**read.parameters, **given})
 
 
