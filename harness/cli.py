@@ -146,6 +146,13 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
         mg1_cli.add_arguments(command)
         command.set_defaults(act=mg1_cli.run)
 
+    command = commands.add_parser("attack", help="the worst instances found for a policy", allow_abbrev=False)
+    if command_name == "attack":
+        from openqueues import attack_cli
+
+        attack_cli.add_arguments(command)
+        command.set_defaults(act=attack_cli.run)
+
     command = commands.add_parser("llm", help="requests served by one language model", allow_abbrev=False)
     if command_name == "llm":
         from openqueues import llm_cli

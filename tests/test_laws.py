@@ -55,7 +55,7 @@ DENSITIES = {
 }
 TINY = np.array([1e-12, 1e-6, 1e-3])
 INNER = np.array([0.02, 0.3, 0.9, 1.0, 2.5, 8.0])
-DISCRETE = ["deterministic", "ssjf:data=histogram"]
+DISCRETE = ["deterministic", "points:values=1|5|30,weights=7|2|1", "ssjf:data=histogram"]
 
 
 @pytest.fixture(params=DENSITIES)

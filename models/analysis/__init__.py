@@ -16,11 +16,14 @@ from openqueues.models.analysis.api import (
     ratio_to_srpt,
 )
 from openqueues.models.analysis.tails import TAILED, checked_level, quantiles, second_moment, tail_probability
+from openqueues.models.analysis.worst import FAMILIES, attack
 
 __all__ = [
+    "FAMILIES",
     "TAILED",
     "Analysis",
     "analysable",
+    "attack",
     "bucket_thresholds",
     "checked_level",
     "checked_load",

@@ -36,6 +36,7 @@ SIZES = {
     "pareto": bounded.Pareto,
     "uniform": bounded.Uniform,
     "deterministic": discrete.Deterministic,
+    "points": discrete.Points,
     "empirical": discrete.Empirical,
     "ssjf": ssjf.Ssjf,
 }

@@ -1,4 +1,4 @@
-"""Laws of sizes with finitely many values: one value, or the values counted in a file."""
+"""Laws of sizes with finitely many values: one value, a few with weights, or the values counted in a file."""
 
 from __future__ import annotations
 
@@ -104,6 +104,43 @@ class Deterministic(Counted):
 
     def fill(self, rng, out):
         out[...] = self.mean
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Points(Counted):
+    """A few values with weights, as in `points:values=1|30,weights=0.9|0.1`, scaled to the mean."""
+
+    values: tuple[float, ...]
+    weights: tuple[float, ...]
+    mean: float = 1.0
+
+    @classmethod
+    def read(cls, given: Parameters) -> Points:
+        values, weights = (given.positives(name) for name in ("values", "weights"))
+        if len(values) != len(weights) or any(a >= b for a, b in zip(values, values[1:], strict=False)):
+            raise InputError(
+                f"{given.where} has {len(values)} values and {len(weights)} weights: give ascending values, "
+                "and a weight for each."
+            )
+        return cls(values, weights, given.positive("mean", 1.0))
+
+    @property
+    def spec(self):
+        listed = {name: "|".join(map(repr, getattr(self, name))) for name in ("values", "weights")}
+        return spec("points", **listed, mean=unless(self.mean, 1.0))
+
+    @property
+    def _values(self):
+        values, weights = np.array(self.values), np.array(self.weights)
+        return values * (self.mean * weights.sum() / (values @ weights))
+
+    @property
+    def _counts(self):
+        return np.array(self.weights)
+
+    def fill(self, rng, out):
+        rng.random(out=out)
+        np.take(self.atoms[0], np.searchsorted(self._upto[0][1:-1], out, side="right"), out=out)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

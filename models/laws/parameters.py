@@ -43,6 +43,18 @@ class Parameters:
     def positive(self, name: str, default: float | None = None) -> float:
         return self.number(name, default, right="a finite number above 0", valid=lambda value: value > 0)
 
+    def positives(self, name: str) -> tuple[float, ...]:
+        """Numbers joined by bars, as in 1|5|30."""
+        right = "finite numbers above 0 joined by bars, as in 1|5|30"
+        text = self.text(name, right=right)
+        try:
+            numbers = tuple(float(part) for part in text.split("|"))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 < number < math.inf for number in numbers):
+            raise InputError(f"{self.where} has {name}={text}, but {name} must be {right}.")
+        return numbers
+
     def share(self, name: str) -> float:
         return self.number(name, right="a probability from 0 to 1", valid=lambda value: 0 <= value <= 1)
 
