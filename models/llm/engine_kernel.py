@@ -38,41 +38,18 @@ def peak_tokens(s, i, prompts):
 @part
 def may_admit(s, i, prompts, promised):
     """Whether the policy lets the first waiting request start in this step."""
-    now, arrived, made = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0, s.job[i, MADE]
-    partial = 1 if s.count[PARTIAL] >= 0 else 0
-    answer = s.admit_of(
-        arrived,
-        float(s.job[i, INPUT]),
-        float(s.job[i, OUTPUT]),
-        float(s.job[i, OUTPUT] - made),
-        s.real[i, PREDICTED],
-        estimate_of(s, i, made),
-        float(made),
-        s.real[i, KIND],
-        s.real[i, DEADLINE],
-        s.real[i, PRICE],
-        float(s.job[i, SHARED] * s.node_blocks * s.block),
-        0.0,
-        now,
-        now - arrived,
-        float(s.job[i, PREEMPTED]),
-        idle_of(s, i, 0.0),
-        0.0,
-        float(s.count[PICKS]),
+    made = s.job[i, MADE]
+    state = (
         float(s.job[i, INPUT] + made),
         float(s.count[FREE] * s.block),
         float(s.total * s.block),
-        float(s.count[RUNNING] + prompts + partial),
+        float(s.count[RUNNING] + prompts + (1 if s.count[PARTIAL] >= 0 else 0)),
         float(s.count[WAITING]),
         float(prompts),
         float(promised),
         float(peak_tokens(s, i, prompts)) if s.peaks else 0.0,
-        s.constants[THETA],
-        s.constants[THETA + 1],
-        s.constants[THETA + 2],
-        s.constants[THETA + 3],
     )
-    return answer != 0.0
+    return s.admit_of(*columns(s, i, made, 0.0), *state, *parameters(s)) != 0.0
 
 
 @inlined
@@ -109,6 +86,8 @@ def admit(s):
                 s.job[i, HELD] = 0
             break
         s.count[PICKS] += 1
+        if s.falls == SETTLED and s.count[BLOCKED] == i + 1:
+            s.count[BLOCKED] = 0
         s.job[i, FROM] = s.job[i, MADE]
         s.real[i, SINCE] = s.clock[NOW] - s.real[i, SINCE]
         if s.shares:
@@ -140,6 +119,8 @@ def complete(s, i, had):
     s.job[i, STATE] = ENDED
     s.real[i, FINISH] = s.clock[NOW]
     s.count[FREE] += had
+    if s.falls == SETTLED:
+        s.count[FREED] += had
     s.count[DONE] += 1
     log(s, i)
     if s.shares:
@@ -236,6 +217,16 @@ def matters(s, i):
     return s.count[WAITING] == 0 or s.timed or rank(s, i) < s.queue[0, RANK]
 
 
+@inlined
+def nobody_fits(s):
+    """Whether no waiting request can start before one that runs has ended, whatever their order."""
+    if s.preempt != FOR_NONE or s.asks or s.count[RUNNING] == 0 or (s.mixed and need_next(s) > s.count[FREE]):
+        return False
+    if s.drain or crowded(s, 0) or budget_left(s, 0) <= 0:
+        return True
+    return not s.shares and s.count[LEAST] + s.watermark > s.count[FREE] + s.count[KEPT_BLOCKS]
+
+
 @part
 def steps_to_rise(s, steps):
     """The steps, at most `steps`, until a renewed prediction puts a running request behind the first that waits."""
@@ -268,7 +259,7 @@ def jump(s, one, until):
     """Decode with the present batch until the plan can change or `until`, one step at least (if `one`, at most)."""
     running = s.count[RUNNING]
     steps = 1
-    if not (one or (s.restless and s.count[WAITING] > 0)):
+    if not (one or (s.restless and s.count[WAITING] > 0 and not (s.timed and nobody_fits(s)))):
         steps = fitting_steps(s, first_end(s) - s.count[CLOCK])
         if s.renews and s.count[WAITING] > 0 and (s.preempt == FOR_ANY or crowded(s, 0)):
             steps = steps_to_rise(s, steps)
@@ -315,7 +306,8 @@ def advance(s, until):
         if s.timed:
             s.count[SEEN_BATCH] = s.count[RUNNING] + (1 if s.count[PARTIAL] >= 0 else 0)
             s.count[SEEN_FREE] = s.count[FREE]
-            rank_again(s)
+            if not nobody_fits(s):
+                rank_again(s)
         preempted = s.count[PREEMPTIONS]
         if s.mixed:
             make_room(s)
@@ -363,12 +355,12 @@ def serve(
     mixed, drain, may_preempt, paged, restless, timed, falls, renews, asks, peaks, memory = setting[4:15]
     shares, node_blocks, sees_cached, picky, most_preemptions = setting[15:]
     places = min(n, most_running) + 1
-    count, clock = np.zeros(28, np.int64), np.zeros(6)
+    count, clock = np.zeros(COUNTS, np.int64), np.zeros(6)
     count[FREE], count[PARTIAL], count[LAST_KEEPER], count[LAST_LOGGED] = blocks_free, -1, -1, -1
     queue, lists, phases = np.empty((n + 1, 2)), np.empty((5, 2 * places + 64), np.int64), np.zeros(block, np.int64)
     limits = (n, every, blocks_free, block, most_running, budget, watermark)
     switches = (mixed != 0, drain != 0, may_preempt, paged != 0)
-    more = (restless != 0, timed != 0, falls != 0, renews != 0, asks != 0, peaks != 0)
+    more = (restless != 0, timed != 0, falls, renews != 0, asks != 0, peaks != 0)
     arrays = (job, real, queue, lists, phases, count, clock, constants, refresh_start, refreshed)
     prefix = (tree, path_start, path, np.empty((2 * tree.shape[0] + 64 if shares else 0, 2)))
     s = Server(

@@ -16,7 +16,7 @@ def worst_running(s, above):
     found, found_rank = -1, above
     for k in range(s.count[RUNNING] + 1):
         i = s.lists[ACTIVE, k] if k < s.count[RUNNING] else s.count[PARTIAL]
-        if i < 0 or (i < found and outranks(s, i, found_rank)):
+        if i < 0 or (outranks(s, i, found_rank) and (i < found or s.real[i, BOUND] < found_rank)):
             continue
         value = rank_running(s, i)
         if value > found_rank or (value == found_rank and i > found and (found >= 0 or value == -np.inf)):
@@ -30,7 +30,6 @@ def forget_kept(s, i):
     tokens = s.job[i, HELD]
     s.count[KEPT_BLOCKS] -= blocks(s, tokens)
     s.count[KEPT_TOKENS] -= tokens
-    s.count[KEPT] -= 1
     before, after = s.job[i, KEEPER_BEFORE], s.job[i, KEEPER]
     if before >= 0:
         s.job[before, KEEPER] = after
@@ -52,7 +51,6 @@ def keep(s, i, dropped):
         s.job[i, KEEPER_BEFORE], s.job[i, KEEPER], s.count[LAST_KEEPER] = last, -1, i
         if last >= 0:
             s.job[last, KEEPER] = i
-        s.count[KEPT] += 1
         s.count[KEPT_BLOCKS] += kept
         s.count[KEPT_TOKENS] += s.job[i, HELD]
     return kept
@@ -97,6 +95,8 @@ def preempt(s, i, wanted):
     s.real[i, LOST] = s.count[ITERATIONS]
     s.real[i, SINCE] = s.clock[NOW]
     s.count[PREEMPTIONS] += 1
+    if s.falls == SETTLED:
+        s.count[FREED] += had
     held = s.job[i, HELD]
     if s.memory == TAIL:
         filled = blocks(s, held)
@@ -126,15 +126,6 @@ def make_room(s):
 
 
 @inlined
-def blocks_to_start(s, i):
-    """Blocks that a waiting request lacks for all its tokens so far and the one that it makes next."""
-    if not s.paged:
-        return s.job[i, RESERVED]
-    lacks = blocks(s, s.job[i, INPUT] + s.job[i, MADE])
-    return lacks - blocks(s, s.job[i, HELD]) if s.memory == TAIL else lacks - s.job[i, SHARED] * s.node_blocks
-
-
-@inlined
 def lacking(s, i):
     """Free blocks that are missing to admit a waiting request (or at most 0)."""
     growing = need_next(s) if s.mixed else 0
@@ -151,8 +142,12 @@ def crowded(s, prompts):
 def preempt_for(s, i, value, prompts):
     """Preempt those that rank above `value` until request i can be admitted; none if all are not enough.
 
-    Takes i off the queue first: who is preempted may rank before it there.
+    Takes i off the queue first: who is preempted may rank before it there. Where ranks are SETTLED, whoever is
+    admitted before i never ranks behind it, so that only what is freed adds to what i could get.
     """
+    settled = s.falls == SETTLED
+    if settled and s.count[BLOCKED] == i + 1 and s.count[FREED] < s.count[ENOUGH]:
+        return False
     lacks = lacking(s, i) - kept_by_others(s, i)
     enough = False
     for k in range(s.count[RUNNING] + 1):
@@ -163,6 +158,8 @@ def preempt_for(s, i, value, prompts):
             if enough:
                 break
     if not enough:
+        if settled:
+            s.count[BLOCKED], s.count[ENOUGH] = i + 1, s.count[FREED] + lacks
         return False
     dequeue(s)
     while True:

@@ -76,6 +76,8 @@ def planned(
     *tree, node_blocks = prefix.tables(requests, block) if shares else _NO_TREE
     timed = bool(policies.MOVING & set(order.sees) or set(policies.RANK_STATE) & set(order.arguments))
     falls = order.shape == "falling order" and not timed
+    renews = bool(switch["preempt"]) and "estimate" in order.sees and len(requests.refreshed) > 0
+    settled = falls and not (renews or mixed or shares or switch["memory"] == "tail" or "running" in order.sees)
     asks = policies.arguments_of(order, "admit") is not None
     setting = (
         block,
@@ -88,8 +90,8 @@ def planned(
         paged,
         (bool(switch["preempt"]) and not falls) or timed or asks,
         timed,
-        falls,
-        bool(switch["preempt"]) and "estimate" in order.sees and len(requests.refreshed) > 0,
+        2 if settled else int(falls),
+        renews,
         asks,
         "peak_tokens" in order.sees,
         MEMORY.index(switch["memory"]),

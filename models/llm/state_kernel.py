@@ -29,14 +29,18 @@ KEEPER_BEFORE, LOGGED = range(12, 14)
 # BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL, SINCE when
 # it began to wait, or, while it runs, how long it had waited when it was admitted.
 ARRIVED, PREDICTED, KIND, DEADLINE, PRICE, FIRST, FINISH, LOST, BOUND, SINCE = range(10)
-# Entries of count.
-FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, KEPT, KEPT_BLOCKS, KEPT_TOKENS = range(11)
+# Entries of count. LEAST: what any waiting request lacks in blocks is at least that (with `timed` only).
+FREE, TOKENS, CLOCK, RUNNING, PARTIAL, WAITING, ENDS, NEXT, LEAST, KEPT_BLOCKS, KEPT_TOKENS = range(11)
 FAILED, DONE, ITERATIONS, PREEMPTIONS, DROPPED, SWAPPED, PEAK, TWICE, LEAVING, REUSED = range(11, 21)
 # Admissions so far; running requests and free blocks at the beginning of the iteration, for ranks.
 PICKS, SEEN_BATCH, SEEN_FREE = range(21, 24)
 # Of the waiting requests the tokens of prompt and answer so far; requests whose KV cache is on its way here, which have
 # a place in the batch; the last of the lists in job.
 WAITING_TOKENS, LOADING, LAST_KEEPER, LAST_LOGGED = range(24, 28)
+# With falls = SETTLED: blocks that completions and preemptions have freed so far; 1 + the waiting request for which
+# nobody's place was enough, or 0, and FREED from which on it may be.
+FREED, BLOCKED, ENOUGH = range(28, 31)
+COUNTS = 31
 # Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps; when
 # the last step of the last jump begins if nothing comes in between.
 NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED, QUIET = range(6)
@@ -44,6 +48,9 @@ NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED, QUIET = range(6)
 COMING, WAITS, PREFILLS, DECODES, ENDED, HANDED = range(6)
 # Whom a policy preempts: nobody, running requests where batch or memory is full, only where the batch is full.
 FOR_NONE, FOR_ANY, FOR_BATCH = range(3)
+# Values of falls: ranks of running requests may rise; they fall, but perhaps as a request starts or its prediction is
+# renewed; they only fall, and memory is freed by completions and preemptions only, as in a single engine.
+RISING, FALLING, SETTLED = range(3)
 # Memory on preemption.
 RECOMPUTE, SWAP, TAIL = range(3)
 _ID = 25  # bits of a request's number in an entry of `ends`
@@ -99,16 +106,12 @@ def cached_of(s, i):
 
 
 @inlined
-def idle_of(s, i, running):
-    """Seconds since a waiting request arrived or was preempted; that a running one had waited when it was admitted."""
-    return (s.real[i, SINCE] if running > 0 else s.clock[NOW] - s.real[i, SINCE]) / 1000.0
-
-
-@inlined
-def rank_at(s, i, made, running):
-    """The policy's rank of a request that has made so many tokens, now."""
+def columns(s, i, made, running):
+    """The columns of a request that has made so many tokens, now, in the order of policies.COLUMNS without `score`."""
     now, arrived = s.clock[NOW] / 1000.0, s.real[i, ARRIVED] / 1000.0
-    return s.rank_of(
+    # A running request keeps how long it had waited when it was admitted.
+    idle = s.real[i, SINCE] if running > 0 else s.clock[NOW] - s.real[i, SINCE]
+    return (
         arrived,
         float(s.job[i, INPUT]),
         float(s.job[i, OUTPUT]),
@@ -124,16 +127,23 @@ def rank_at(s, i, made, running):
         now,
         now - arrived,
         float(s.job[i, PREEMPTED]),
-        idle_of(s, i, running),
+        idle / 1000.0,
         float(made - s.job[i, FROM]) if running > 0 else 0.0,
         float(s.count[PICKS]),
-        float(s.count[SEEN_BATCH]),
-        float(s.count[SEEN_FREE] * s.block),
-        s.constants[THETA],
-        s.constants[THETA + 1],
-        s.constants[THETA + 2],
-        s.constants[THETA + 3],
     )
+
+
+@inlined
+def parameters(s):
+    """The policy's own numbers."""
+    return s.constants[THETA], s.constants[THETA + 1], s.constants[THETA + 2], s.constants[THETA + 3]
+
+
+@inlined
+def rank_at(s, i, made, running):
+    """The policy's rank of a request that has made so many tokens, now."""
+    seen = (float(s.count[SEEN_BATCH]), float(s.count[SEEN_FREE] * s.block))
+    return s.rank_of(*columns(s, i, made, running), *seen, *parameters(s))
 
 
 @inlined
@@ -149,7 +159,7 @@ def rank(s, i):
 @inlined
 def outranks(s, i, value):
     """Whether a running request's rank is not above `value` for sure: where ranks fall, the last one is a bound."""
-    return s.falls and s.real[i, BOUND] <= value and s.count[CLOCK] < s.job[i, UNTIL]
+    return s.falls != RISING and s.real[i, BOUND] <= value and s.count[CLOCK] < s.job[i, UNTIL]
 
 
 @inlined
@@ -160,6 +170,20 @@ def rank_running(s, i):
     return s.real[i, BOUND]
 
 
+@inlined
+def blocks(s, tokens):
+    return (tokens + s.block - 1) // s.block
+
+
+@inlined
+def blocks_to_start(s, i):
+    """Blocks that a waiting request lacks for all its tokens so far and the one that it makes next."""
+    if not s.paged:
+        return s.job[i, RESERVED]
+    lacks = blocks(s, s.job[i, INPUT] + s.job[i, MADE])
+    return lacks - blocks(s, s.job[i, HELD]) if s.memory == TAIL else lacks - s.job[i, SHARED] * s.node_blocks
+
+
 @part
 def enqueue(s, i):
     """Put a request among the waiting ones."""
@@ -167,6 +191,8 @@ def enqueue(s, i):
     push(s.queue, s.count[WAITING], rank(s, i), float(i))
     s.count[WAITING] += 1
     s.count[WAITING_TOKENS] += s.job[i, INPUT] + s.job[i, MADE]
+    if s.timed:
+        s.count[LEAST] = min(s.count[LEAST], blocks_to_start(s, i))
 
 
 @inlined
@@ -189,14 +215,11 @@ def log(s, i):
 def rank_again(s):
     """Order the waiting requests anew, for ranks that change with time or the state."""
     waiting = s.count[WAITING]
+    s.count[LEAST] = 1 << 60
     for k in range(waiting):
         i = int(s.queue[k, ARRIVAL])
         push(s.queue, k, rank(s, i), float(i))
-
-
-@inlined
-def blocks(s, tokens):
-    return (tokens + s.block - 1) // s.block
+        s.count[LEAST] = min(s.count[LEAST], blocks_to_start(s, i))
 
 
 @inlined
