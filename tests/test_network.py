@@ -52,7 +52,7 @@ def pairs_of(jobs):
 def test_the_kernel_equals_the_slow_network(mixed, preempt):
     rng = np.random.default_rng(7 + preempt)
     preempted = 0
-    chosen = [mixed, own("srpt-work"), own("fcfs")]
+    chosen = [mixed, own("srpt-work"), own("first-ready")]
     for turn in range(80):
         jobs, policy = random_jobs(rng), chosen[turn % 3]
         servers = rng.integers(1, 3, 3)
@@ -82,7 +82,7 @@ def test_the_kernel_equals_the_slow_network(mixed, preempt):
 def test_a_fork_and_a_join_by_hand():
     # 0 (1) forks to 1 (2, station 1) and 2 (5, station 2), which join in 3 (1): the critical path is 1 + 5 + 1.
     jobs = network.jobs([2.0], [[0, 1, 2, 0]], [[1, 2, 5, 1]], [[1, 2, 5, 1]], [[(0, 1), (0, 2), (1, 3), (2, 3)]])
-    served = network.serve_network(jobs, [1, 1, 1], own("fcfs"))
+    served = network.serve_network(jobs, [1, 1, 1], own("first-ready"))
     assert served.finish.tolist() == [3, 5, 8, 9] and served.response.tolist() == [7]
     assert network.path_lengths(jobs).tolist() == [7]
     assert network.response_bounds(jobs, [1, 1, 1]).tolist() == pytest.approx([7, 2, 4, 7])
@@ -96,7 +96,7 @@ def test_first_come_first_served_has_its_closed_form(family, load, exact):
     means = []
     for seed in range(8):
         jobs = network_jobs.drawn(family, "exponential", "exact", load, 60_000, seed)
-        means.append(network.serve_network(jobs, network_jobs.servers_of(family), own("fcfs")).response.mean())
+        means.append(network.serve_network(jobs, network_jobs.servers_of(family), own("first-ready")).response.mean())
     error = np.std(means, ddof=1) / 8**0.5
     assert error < 0.02 * exact
     assert np.mean(means) == pytest.approx(exact, abs=4 * error)
@@ -110,7 +110,7 @@ def test_several_servers_are_erlangs():
         arrival, size = np.cumsum(rng.exponential(1 / 1.6, 40_000)), rng.exponential(size=40_000)
         zero = np.zeros(40_000, np.int64)
         jobs = network.Jobs(arrival, np.arange(40_001), zero, size, size, np.zeros(40_001, np.int64), zero[:0])
-        means.append(network.serve_network(jobs, [2], own("fcfs")).response.mean())
+        means.append(network.serve_network(jobs, [2], own("first-ready")).response.mean())
     error = np.std(means, ddof=1) / 8**0.5
     assert error < 0.05 and np.mean(means) == pytest.approx(1 / 0.36, abs=4 * error)
 
@@ -128,7 +128,7 @@ def test_exit_priority_is_unstable_in_the_crossed_network_at_the_rate_of_its_flu
     work = network.serve_network(jobs, servers, own("lbfs")).work / jobs.arrival
     assert work[100_000:].min() == pytest.approx(0.2375, abs=0.01)
     assert work[100_000:].max() == pytest.approx(0.3, abs=0.01)
-    for stable in ("fcfs", "fbfs", "shortest-stage"):
+    for stable in ("first-ready", "fbfs", "shortest-stage"):
         assert network.serve_network(jobs, servers, own(stable)).work[-1] < 0.003 * jobs.arrival[-1]
 
 
@@ -216,7 +216,7 @@ def test_the_optimum_keeps_the_rules_and_is_never_beaten():
             here = np.flatnonzero(jobs.station == at)
             order = here[np.argsort(begin[here])]
             assert np.all(begin[order[1:]] >= best.finish[order[:-1]] - 1e-9)
-        for name in ("fcfs", "srpt-work", "stage-and-path"):
+        for name in ("first-ready", "srpt-work", "stage-and-path"):
             assert network.serve_network(jobs, [1, 1], own(name), False).response.sum() >= best.total * (1 - 1e-9)
         assert network.response_bounds(jobs, [1, 1]).max() <= best.total * (1 + 1e-9)
 
@@ -244,9 +244,9 @@ def test_a_family_has_its_load_and_its_form(family):
 def test_what_makes_no_sense_is_said():
     jobs = network_jobs.drawn("chain", "exponential", "exact", 0.5, 5, 1)
     with pytest.raises(InputError, match="station 1"):
-        network.serve_network(jobs, [1], own("fcfs"))
+        network.serve_network(jobs, [1], own("first-ready"))
     with pytest.raises(InputError, match="at least 1"):
-        network.serve_network(jobs, [1, 0, 1], own("fcfs"))
+        network.serve_network(jobs, [1, 0, 1], own("first-ready"))
     with pytest.raises(InputError, match="'decision'"):
         network.serve_network(jobs, [1, 1, 1], "srpt")
     with pytest.raises(InputError, match="family of jobs 'chian': did you mean 'chain'"):

@@ -1,10 +1,10 @@
 """Jobs made of stages in a network of stations: policies against proven bounds, and against optima of a few jobs.
 
 A point has the keys family (models/queues/network_jobs.py) and load, and may have sizes (a law, default exponential),
-predictions (a law given the size, default exact), preempt (default true) and n. With n, a replication is a number of
-instances of n jobs each, in which nothing is preempted, and the reference is the optimum; an optimum costs a search,
-so there are at most INSTANCES of them, whatever `jobs` says. Without n it is one stream of `jobs` jobs from an empty
-network, and the reference is the largest proven lower bound for these very jobs.
+predictions (a law given the size, default exact), service (preemptive, the default, or whole stages) and n. With n, a
+replication is a number of instances of n jobs each, in which nothing is preempted, and the reference is the optimum;
+an optimum costs a search, so there are at most INSTANCES of them, whatever `jobs` says. Without n it is one stream of
+`jobs` jobs from an empty network, and the reference is the largest proven lower bound for these very jobs.
 """
 
 import math
@@ -12,26 +12,34 @@ from functools import lru_cache
 
 import numpy as np
 from openqueues.models import policies
-from openqueues.models.errors import InputError
+from openqueues.models.errors import InputError, unknown
 from openqueues.models.queues.network import response_bounds, serve_network
 from openqueues.models.queues.network_jobs import arrival_rate, drawn, servers_of
 from openqueues.models.queues.replication import WARM_UP
 
 INSTANCES = 20
-KEYS = ("family", "load", "sizes", "predictions", "preempt", "n")
+SERVICES = ("preemptive", "whole stages")
+KEYS = ("family", "load", "sizes", "predictions", "service", "n")
 
 
 def simulate(point, policy, seed, jobs):
-    """One replication: see the metrics in problem.toml."""
+    """One replication: the metrics of problem.toml, and
+
+    bound_share, the largest proven bound as a share of the reference; growth, the work in the network at the last
+    arrival by the time of it; preemptions of a job; completed_share, the jobs that ended before the last arrival.
+    """
     for key in point:
         if key not in KEYS:
-            raise InputError(f"unknown parameter '{key}' of a point: known: {', '.join(KEYS)}.")
+            raise unknown("parameter", key, KEYS)
+    service = point.get("service", SERVICES[0])
+    if service not in SERVICES:
+        raise unknown("service", str(service), SERVICES)
     chosen = policies.policy(policy)
     if "n" in point:
         return _shop(point, chosen, seed, min(jobs, INSTANCES))
     stream = _drawn(point, jobs, seed)
     servers = servers_of(point["family"])
-    served = serve_network(stream, servers, chosen, bool(point.get("preempt", True)))
+    served = serve_network(stream, servers, chosen, service == SERVICES[0])
     counted = served.response[int(WARM_UP * jobs) :]
     last = stream.arrival[-1]
     square = np.square(np.add.reduceat(stream.size, stream.first[:-1])).sum()
@@ -53,7 +61,7 @@ def simulate(point, policy, seed, jobs):
 def exact(point, policy):
     """Mean response times in closed form, for exponential sizes and first come first served."""
     name = policies.policy(policy).name
-    if name != "fcfs" or point.get("sizes", "exponential") != "exponential" or "n" in point:
+    if name != "first-ready" or point.get("sizes", "exponential") != "exponential" or "n" in point:
         return None
     family, load = point["family"], point["load"]
     if family not in ("tandem", "returning", "pair") or load >= 1:
