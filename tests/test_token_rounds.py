@@ -1,6 +1,7 @@
 """Rounds of tokens (problems/throughput-boundary/rounds.py): the batches of Dai et al., one by one, and a slow twin."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ FIGURE = {
 }
 
 
-def slowly(arrival, prompt, decode, rule, budget, law, most):
+def slowly(arrival, prompt, decode, rule, budget, law, most, tile=128):
     """(finish, [(prompt tokens, decoding steps)]): every request looked at in every round, a token at a time."""
     n = len(arrival)
     left, steps, finish = list(prompt), list(decode), [math.nan] * n
@@ -49,6 +50,10 @@ def slowly(arrival, prompt, decode, rule, budget, law, most):
         elif rule == "orca":
             computed = prompts(budget)
             chosen = decoding[: budget - sum(computed.values())]
+        elif rule == "rad":
+            oldest = [left[i] for i in range(n) if arrival[i] <= now and left[i] > 0]
+            computed = prompts(min(tile, budget, oldest[0])) if oldest and len(decoding) < min(tile, budget) else {}
+            chosen = [] if sum(computed.values()) else decoding[:budget]
         elif rule == "vllm":
             computed = prompts(budget)
             chosen = [] if sum(computed.values()) else decoding[:budget]
@@ -72,9 +77,18 @@ def slowly(arrival, prompt, decode, rule, budget, law, most):
             left[i] -= part
 
 
+@pytest.fixture(scope="module")
+def small_tile():
+    """Tiles of three tokens, so that a few requests fill one."""
+    module = sys.modules[serve.__module__]
+    before, module.TILE = module.TILE, 3
+    yield 3
+    module.TILE = before
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_rounds_are_those_of_a_slow_twin(data):
+def test_rounds_are_those_of_a_slow_twin(data, small_tile):
     n = data.draw(st.integers(1, 9))
     sizes = st.lists(st.integers(1, 7), min_size=n, max_size=n)
     arrival = np.cumsum(data.draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))).astype(float)
@@ -83,15 +97,15 @@ def test_rounds_are_those_of_a_slow_twin(data):
     for rule in RULES:
         setting = (arrival, prompt, decode, rule, budget, lambda tokens: 1.0 + math.ceil(tokens / 3), most)
         fast = serve(*setting)
-        finish, rounds = slowly(*setting)
+        finish, rounds = slowly(*setting, small_tile)
         np.testing.assert_array_equal(fast.finish, finish)
         assert list(zip(fast.prompts.tolist(), fast.decoded.tolist(), strict=True)) == rounds
-        if rule in ("sarathi", "orca"):
+        if rule in ("sarathi", "orca", "rad"):
             assert not np.isnan(fast.finish).any()
             assert fast.prompts.sum() == prompt.sum() and fast.decoded.sum() == decode.sum()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", FIGURE)
 def test_the_batches_of_five_requests(rule):
     arrival, prompt, decode = map(np.array, problem.FIVE)
     served = serve(arrival, prompt, decode, rule, FIVE[rule], lambda tokens: 1.0)

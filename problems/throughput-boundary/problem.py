@@ -22,7 +22,7 @@ from openqueues.models.errors import InputError, unknown
 from .rounds import RULES, serve
 
 LAW = "codellama-34b-a100-dai"
-LENGTHS = {"100+100": (100, 100), "129+112": (129, 112)}
+LENGTHS = {"100+100": (100, 100), "129+112": (129, 112), "128+128": (128, 128)}
 MOST_JOBS = 6000
 FIVE = [0.0, 0.0, 0.0, 1.5, 1.5], [1] * 5, [2, 4, 3, 1, 1]
 """Arrivals in ms, prompts and decoding tokens; A, B and C compute their prompts in a round that is not counted."""

@@ -7,6 +7,8 @@ Requests are taken in the order of arrival, and at most `most` are in progress. 
     orca                prompts, in chunks, then a token of each that decodes
     vllm                whole prompts where one fits, else a token of each that decodes
     fastertransformer   a token of each that decodes, or, where none does, whole prompts
+    rad                 a token of each that decodes where TILE do or no prompt is left, else TILE tokens of the oldest
+                        prompt (Bari, Hegde, de Veciana)
 
 and has at most `budget` tokens. The first two fill the budget whenever there is work for it.
 """
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from openqueues.models.errors import unknown
 
-RULES = ("sarathi", "orca", "vllm", "fastertransformer")
+RULES = ("sarathi", "orca", "vllm", "fastertransformer", "rad")
+TILE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +44,18 @@ class _Prompts:
     def begun(self):
         return self.left > 0
 
+    @property
+    def oldest(self):
+        """Tokens left of the prompt that is first, 0 where none is there."""
+        return self.left or (int(self.prompt[self.first]) if self.first < self.arrived else 0)
+
     def take(self, room, places, whole):
         """Compute at most `room` tokens, beginning at most `places` prompts; (tokens, requests whose prompts end)."""
         tokens, done = 0, []
         while self.first < self.arrived and room > 0:
             if not self.begun and places <= 0:
                 break
-            need = self.left or int(self.prompt[self.first])
+            need = self.oldest
             if whole and need > room:
                 break
             places -= not self.begun
@@ -81,6 +89,10 @@ def serve(arrival, prompt, decode, rule, budget, law_ms, most=math.inf, until=ma
         tokens, done = 0, []
         if rule == "sarathi":
             tokens, done = prompts.take(budget - ready, places, whole)
+        elif rule == "rad":
+            if ready < min(TILE, budget):
+                tokens, done = prompts.take(min(TILE, budget, prompts.oldest), places, whole)
+            ready *= tokens == 0
         elif rule != "fastertransformer" or ready == 0:
             tokens, done = prompts.take(budget, places, whole)
             ready = min(ready, budget - tokens) if rule == "orca" else ready * (tokens == 0)
