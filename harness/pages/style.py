@@ -36,6 +36,7 @@ FIXED = {
     "sprpt": (VERMILION, "^"),
     "vllm": (GREY, "s"),
     "sarathi": (LIGHT, "o"),
+    "rad": (PALETTE[0], "D"),
     "bounce": (PURPLE, "P"),
     "onebit": (GREEN, "o"),
     "onebit-true": ("#66c2a5", "o"),
