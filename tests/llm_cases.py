@@ -58,6 +58,8 @@ def hardware(rng: np.random.Generator) -> Hardware:
         law |= {"compute_step_ms": 1 + number(20), "compute_token_ms": number(4)}
     elif form == 5:
         law |= {"prefill_step_ms": -number(8), "decode_step_ms": -number(8), "compute_step_ms": 1 + number(2)}
+    if form in (0, 5):
+        law["mixed_step_ms"] = 3.0 + 2.0 * abs(law["decode_step_ms"])
     return Hardware(name="test", kv_bytes_per_token=1000.0, swap_bytes_per_s=1000.0 * rng.integers(200, 3000), **law)
 
 

@@ -10,7 +10,7 @@ from llm_cases import OWN, hardware, setting, trace
 from openqueues.models.errors import InputError
 from openqueues.models.llm import policies
 from openqueues.models.llm.engine import serve
-from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.hardware import Hardware, hardware_law
 from openqueues.models.llm.metrics import metrics
 from openqueues.models.llm.plans import MECHANISMS
 from openqueues.models.llm.prefix import paths
@@ -305,6 +305,17 @@ def test_prompts_share_what_they_begin_with():
     )  # fmt: skip
     assert serve(again, LINEAR, "vllm:prefix_cache=true", block_tokens=2, kv_tokens=12).reused_tokens == 8
     assert serve(again, LINEAR, "vllm:prefix_cache=true", block_tokens=2, kv_tokens=32).reused_tokens == 16
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_takes_no_time_has_no_rates():
+    """Answers of one token after prompts for free, all at once: 0 s in all, and nothing to average over."""
+    served = serve(some([5, 5], [3, 4], [1, 1]), hardware_law("decode_step_ms=1"), "vllm")
+    result = metrics(served, some([5, 5], [3, 4], [1, 1]))
+    assert (result["makespan_s"], result["mean_latency_s"], result["completed"]) == (0, 0, 2)
+    assert served.peak_kv_tokens == 7
+    for name in ("throughput_per_s", "mean_kv_tokens", "busy_share", "mean_tpot_s"):
+        assert np.isnan(result[name]), name
 
 
 def test_metrics():

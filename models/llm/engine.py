@@ -83,7 +83,7 @@ class Served:
     reused_tokens: int
     """Prompt tokens found in the prefix cache, which had not to be computed."""
     mean_kv_tokens: float
-    """Resident tokens, averaged over the makespan."""
+    """Resident tokens, averaged over the makespan; nan if that is 0: all at once, no second token, prompts for free."""
     mean_batch: float
     """Requests computed in an iteration, on average over the iterations."""
     makespan_s: float
@@ -159,7 +159,7 @@ def serve(
         finish_s=real[:, 6] / 1000.0,
         preemptions_of=job[:, 7].copy(),
         **{name: int(count[place]) for name, place in _COUNTS.items()},
-        mean_kv_tokens=float(clock[3] / makespan_ms),
+        mean_kv_tokens=float(clock[3] / makespan_ms) if makespan_ms > 0 else np.nan,
         mean_batch=float(clock[4] / count[13]),
         makespan_s=float(makespan_ms / 1000.0),
         busy_s=float(clock[2] / 1000.0),

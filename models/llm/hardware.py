@@ -6,13 +6,17 @@ prompt lengths whatever the chunks. Its time is
 
     max(additive + tile_ms ceil((L + B) / tile_tokens) + table(L + B),  compute_step_ms + compute_token_ms (L + B))
 
-    L > 0:  additive = prefill_step_ms + prefill_token_ms L + prefill_token2_ms L2 + decode_seq_ms B + kv_token_ms K
+    L > 0:  additive = prompts + decode_seq_ms B + kv_token_ms K with
+            prompts = prefill_step_ms + prefill_token_ms L + prefill_token2_ms L2, or mixed_step_ms where that is more,
+            above 0 and B > 0
     L = 0:  additive = decode_step_ms + decode_seq_ms B + kv_token_ms K,
             with the decode2 constants and kv2_token_ms instead when from_batch > 0 and B >= from_batch
 
 where the tile term is left out for tile_tokens = 0, and table() is 0 without a table, else linear between its
 points, constant before the first and with the last slope beyond the last. The second regime is of steps that only
-decode.
+decode. mixed_step_ms is for laws fitted to steps of prompts only and of decoding only, as Splitwise's: every step reads
+the weights, which computing prompts hides and decode_step_ms measures, so that a mixed step, too, takes that long
+beside its decoding; without it one with few tokens of prompts would be shorter than a step that only decodes.
 
 A law is a name of the catalogue (hardware.toml), such a name with keys changed (`name:key=value,key=value`), a TOML
 file with the same keys, or the keys alone (`key=value,key=value`).
@@ -48,6 +52,7 @@ LAYOUT = (
     "tile_ms",
     "compute_step_ms",
     "compute_token_ms",
+    "mixed_step_ms",
 )
 """What stands where in the first array of `Hardware.coefficients`."""
 _STEPS = {"prefill_step_ms", "decode_step_ms", "decode2_step_ms"}
@@ -83,6 +88,8 @@ class Hardware:
     compute_step_ms: float = 0.0
     """Least time of any step; it also keeps a fit with a negative constant above 0."""
     compute_token_ms: float = 0.0
+    mixed_step_ms: float = 0.0
+    """Least time of the prompts of a step that also decodes; 0: what they take in a step of their own."""
     kv_tokens: int = 0
     """KV capacity in tokens; 0: not known, no limit."""
     kv_bytes_per_token: float = 0.0
@@ -157,6 +164,8 @@ class Hardware:
         tokens = prefill + decoding
         if prefill > 0:
             time = self.prefill_step_ms + self.prefill_token_ms * prefill + self.prefill_token2_ms * prefill2
+            if decoding > 0 and self.mixed_step_ms > 0:
+                time = max(time, self.mixed_step_ms)
             time += self.decode_seq_ms * decoding + self.kv_token_ms * resident
         elif 0 < self.from_batch <= decoding:
             time = self.decode2_step_ms + self.decode2_seq_ms * decoding + self.kv2_token_ms * resident

@@ -147,7 +147,7 @@ def serve(
         swapped_tokens=int(count[12]),
         peak_kv_tokens=int(count[13]),
         reused_tokens=0,
-        mean_kv_tokens=float(clock[2] / makespan_ms),
+        mean_kv_tokens=float(clock[2] / makespan_ms) if makespan_ms > 0 else np.nan,
         mean_batch=float(clock[3] / count[9]),
         makespan_s=float(makespan_ms / 1000.0),
         busy_s=float(clock[1] / 1000.0),

@@ -58,7 +58,7 @@ _ID = 25  # bits of a request's number in an entry of `ends`
 # Rows of lists: the heap of the ends, the requests that decode, the prompts admitted in this step; of peak_tokens.
 ENDING, ACTIVE, ADMITTED, HORIZON, SIZE = range(5)
 # What follows the coefficients of timing.py in constants.
-SWAP_MS, THETA = 14, 15
+SWAP_MS, THETA = 15, 16
 
 Server = namedtuple(
     "Server",

@@ -3,8 +3,9 @@
 With L tokens of prompts computed in the step, L2 the sum over its prompts of (end^2 - start^2) of the chunk
 computed, B requests that decode and K the tokens that these attend to,
 
-    additive = prefill_step + prefill_token L + prefill_token2 L2 + decode_seq B + kv_token K     if L > 0
-             = decode_step + decode_seq B + kv_token K                                            otherwise
+    prompts  = prefill_step + prefill_token L + prefill_token2 L2, or mixed_step > 0 if that is more and B > 0
+    additive = prompts + decode_seq B + kv_token K            if L > 0
+             = decode_step + decode_seq B + kv_token K        otherwise
     time     = max(additive + tile ceil((L + B) / tile_tokens) + table(L + B),
                    compute_step + compute_token (L + B))
 
@@ -27,7 +28,7 @@ COEFFICIENTS = LAYOUT
 # Parts of the kernel are called by it only, and own no memory: that saves most of the time to compile them.
 PART = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 part = njit(**PART)
-TABLE = 19  # where the table begins: its number of points, their tokens, their ms
+TABLE = 20  # where the table begins: its number of points, their tokens, their ms
 
 
 @part
@@ -59,6 +60,8 @@ def prefill_ms(c, new, squares, decoding, attended):
     """Time of a step that computes `new` > 0 tokens of prompts, and one token each of `decoding` requests."""
     ms = c[0] + c[1] * new + c[2] * squares
     if decoding > 0:
+        if c[14] > 0.0:
+            ms = max(ms, c[14])
         ms += c[4] * decoding + c[5] * attended
     tokens = float(new + decoding)
     return max(ms + shared_ms(c, tokens), c[12] + c[13] * tokens)
