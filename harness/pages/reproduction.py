@@ -223,11 +223,11 @@ def _varied(rows: list[dict]) -> str:
     for key in shared:
         if len({str(row["parameters"][key]) for row in rows}) > 1:
             return key
-    return shared[0]
+    return shared[0] if shared else "row"
 
 
 def _value(row: dict, rows: list[dict]) -> str:
-    return str(row["parameters"][_varied(rows)])
+    return str(row["parameters"].get(_varied(rows), row["row"]))
 
 
 def _at(row: dict, rows: list[dict]) -> str:
@@ -352,7 +352,8 @@ def _deviations(axis: Axes, group: list[Expected], rows: list[dict]) -> None:
     for place, value in enumerate(values):
         here = [row for row in rows if str(row["parameters"][key]) == value]
         for row in here:
-            if not np.isfinite(row["deviation"]):
+            # Of a printed 0 there is no share to show.
+            if not np.isfinite(row["deviation"]) or float(row["printed"]) == 0:
                 continue
             look = style.look(row["policy"])
             slot = 0.84 / len(columns)
