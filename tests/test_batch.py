@@ -93,20 +93,29 @@ def test_batches_of_one_are_a_queue_of_single_requests():
 
 
 @pytest.mark.parametrize("elastic", [False, True])
-@pytest.mark.parametrize("most", [None, 3])
-def test_the_chain_and_the_simulation_agree(elastic, most):
+@pytest.mark.parametrize(("least", "most"), [(1, None), (1, 3), (3, 3), (2, 5)])
+def test_the_chain_and_the_simulation_agree(elastic, least, most):
     values, weights = np.array([1.0, 4.0, 9.0, 20.0]), np.array([0.4, 0.3, 0.2, 0.1])
     time, rate = BatchTime(2.0, 0.5, 1.0, 0.05), 0.11
 
     def draw(rng, n):
         return rng.choice(values, n, p=weights)
 
-    exact = batch.gather_all(rate, time, values, weights, most=most, elastic=elastic)
-    runs = [simulate(draw, rate, time, seed, 40_000, most=most, elastic=elastic) for seed in range(8)]
+    rule = {"least": least, "most": most, "elastic": elastic}
+    exact = batch.gather_all(rate, time, values, weights, **rule)
+    # All batches of three are full, the last one, too.
+    runs = [simulate(draw, rate, time, seed, 39_999, **rule) for seed in range(8)]
     for name in ("mean_latency", "mean_wait", "mean_batch", "busy_share"):
         got = np.array([run[name] for run in runs])
-        assert abs(got.mean() - getattr(exact, name)) < 4 * got.std(ddof=1) / math.sqrt(len(runs)), name
+        assert abs(got.mean() - getattr(exact, name)) < 4 * got.std(ddof=1) / math.sqrt(len(runs)) + 1e-9, name
     assert not any(run["unstable"] for run in runs)
+
+
+def test_full_batches_wait_to_be_full():
+    """At a low rate a batch of b begins with its last request: the mean of the others' waits is (b - 1)/2 gaps."""
+    found = batch.gather_all(1e-4, BatchTime(1.0), ONE, ONE, least=5, most=5)
+    assert found.mean_wait == pytest.approx(2e4, rel=1e-12)
+    assert (found.mean_batch, found.busy_share) == (pytest.approx(5), pytest.approx(1e-4 / 5))
 
 
 def test_elastic_batches_of_equal_answers_are_dynamic_ones():
@@ -192,6 +201,7 @@ def test_impatience_of_equal_sizes_within_one_of_them():
         (lambda: BatchTime(-1), "fixed=-1"),
         (lambda: simulate(None, 0, BatchTime(1), 1, 10), "rate"),
         (lambda: batch.gather_all(1, BatchTime(1), ONE, 2 * ONE), "add to 1"),
+        (lambda: batch.gather_all(0.1, BatchTime(1), ONE, ONE, least=3, most=2), "least is 3"),
         (lambda: batch.inoue_bounds(2, 1, 1), "below 1"),
         (lambda: batch.multi_bin_throughput(2, 1, 1, 1), "low"),
         (lambda: batch.clipped(7, 0.7, 0), "limit"),

@@ -1,10 +1,10 @@
-"""Batches without simulation: the mean latency of a server that takes all that wait, bounds, and multi-bin batching.
+"""Batches without simulation: the mean latency of a server that takes what waits, bounds, and multi-bin batching.
 
 With Poisson arrivals the number that waits when a batch begins is a Markov chain: of q requests b = min(q, most) are
-served in a time H, and q - b + A wait at its end, where A arrivals came in H; if that is none, the next batch is of the
-first to come. The law of A follows from the transform of H by a discrete Fourier transform, and the mean number present
-over a cycle, hence by Little's law the mean latency, from the first two moments of H. Lengths of answers are whole
-numbers of tokens, so nothing is approximated but for the truncation of the chain.
+served in a time H, and q - b + A wait at its end, where A arrivals came in H; if these are fewer than `least`, the
+server waits until they are as many. The law of A follows from the transform of H by a discrete Fourier transform, and
+the mean number present over a cycle, hence by Little's law the mean latency, from the first two moments of H. Lengths
+of answers are whole numbers of tokens, so nothing is approximated but for the truncation of the chain.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def gather_all(
     values: np.ndarray,
     weights: np.ndarray,
     *,
+    least: int = 1,
     most: int | None = None,
     elastic: bool = False,
 ) -> BatchAnalysis:
-    """A server that takes all that wait, at most `most`, whenever it is free: see queues/batch.py with least=1.
+    """A free server takes all that wait, at most `most`, when they are `least` or more: see queues/batch.py.
 
     values, weights: tokens of an answer, ascending, and their probabilities, (m,). Raises InputError where the queue
     grows without limit.
@@ -50,12 +51,14 @@ def gather_all(
     values, weights = np.asarray(values, float), np.asarray(weights, float)
     if abs(weights.sum() - 1) > 1e-9 or np.any(weights < 0) or np.any(np.diff(values) <= 0):
         raise InputError("values must ascend and weights be probabilities that add to 1.")
+    if not 1 <= least <= (least if most is None else most):
+        raise InputError(f"least is {least} and most is {most}: a batch needs 1 <= least <= most.")
     limit = capacity(time, values, weights, most=most, elastic=elastic)
     if not 0 < rate < limit:
         raise InputError(f"rate is {rate:g}: it must be above 0 and below the capacity of {limit:g} requests.")
-    states = 32
+    states = max(32, 4 * least)
     while True:
-        chain = _Chain(rate, time, values, weights, states, elastic, most)
+        chain = _Chain(rate, time, values, weights, states, elastic, least, most)
         solved = chain.solve()
         if solved is not None:
             return solved
@@ -138,9 +141,9 @@ def _moments(time, values, weights, b, elastic) -> tuple[float, float, float]:
 class _Chain:
     """The chain of the number that waits when a batch begins, cut at `states`."""
 
-    def __init__(self, rate, time, values, weights, states, elastic, most):
+    def __init__(self, rate, time, values, weights, states, elastic, least, most):
         self.rate, self.time, self.values, self.weights = rate, time, values, weights
-        self.states, self.elastic = states, elastic
+        self.states, self.elastic, self.least = states, elastic, least
         self.most = states if most is None else min(most, states)
 
     def arrivals(self) -> np.ndarray:
@@ -165,17 +168,18 @@ class _Chain:
 
     def solve(self) -> BatchAnalysis | None:
         """None where the truncation loses more than TAIL."""
-        n = self.states
+        n, least = self.states, self.least
         arrivals = self.arrivals()
         step = np.zeros((n, n))
-        empty = np.zeros(n)  # probability that nobody waits at the end
+        idle, area = np.zeros(n), np.zeros(n)  # until the next batch: mean time, and mean number that waits times it
+        missing = (least - np.arange(least)) / self.rate
+        gathered = (least * (least - 1) - np.arange(least) * (np.arange(least) - 1)) / 2 / self.rate
         for q in range(1, n + 1):
             b = min(q, self.most)
-            left = q - b
-            law = arrivals[b - 1]
-            step[q - 1, max(left, 1) - 1 :] = law[max(1 - left, 0) : n - left + 1]
-            empty[q - 1] = law[0] if left == 0 else 0.0
-            step[q - 1, 0] += empty[q - 1]
+            waits = np.concatenate([np.zeros(q - b), arrivals[b - 1]])[: n + 1]  # at the end, by number
+            step[q - 1, least - 1 :] = waits[least:]
+            step[q - 1, least - 1] += waits[:least].sum()
+            idle[q - 1], area[q - 1] = waits[:least] @ missing, waits[:least] @ gathered
             step[q - 1, -1] += max(1.0 - step[q - 1].sum(), 0.0)
         system = step.T - np.eye(n)
         system[-1] = 1.0
@@ -183,9 +187,9 @@ class _Chain:
         # The last rows' own arrivals must fit into the transform, too, so a fringe and not one state must be empty.
         if law[-(n // 4) :].sum() > TAIL:
             return None
-        return self.result(law, float(law @ empty))
+        return self.result(law, float(law @ idle), float(law @ area))
 
-    def result(self, law: np.ndarray, idle: float) -> BatchAnalysis:
+    def result(self, law: np.ndarray, idle: float, gathered: float) -> BatchAnalysis:
         rate, n = self.rate, self.states
         sizes = np.minimum(np.arange(1, n + 1), self.most)
         moments = np.array(
@@ -200,12 +204,12 @@ class _Chain:
             inside = sizes * (base + self.time.per_token * mean)
             inside += self.time.per_both * sizes * (mean + (sizes - 1) * least)
         waiting = (np.arange(1, n + 1) - sizes) * first + rate * second / 2
-        cycle = float(law @ first) + idle / rate
+        cycle = float(law @ first) + idle
         served = rate * cycle
-        latency = float(law @ (waiting + inside)) / served
+        latency = (gathered + float(law @ (waiting + inside))) / served
         return BatchAnalysis(
             mean_latency=latency,
-            mean_wait=float(law @ waiting) / served,
+            mean_wait=(gathered + float(law @ waiting)) / served,
             mean_batch=float(law @ sizes),
             busy_share=float(law @ first) / cycle,
             error=DIGITS * latency,

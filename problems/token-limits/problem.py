@@ -28,7 +28,7 @@ def simulate(point, policy, seed, jobs):
     names = ("mean_wait_s", "mean_latency_s", "loss", "cut_share", "mean_batch", "completed_share", "unstable")
     limit, rate = _limit(point), point["rate"]
     if _batches(policy):
-        found = run(lambda rng, n: _tokens(rng, n, limit), rate, BATCH, seed, jobs, elastic=_elastic(policy))
+        found = run(lambda rng, n: _tokens(rng, n, limit), rate, BATCH, seed, jobs, **_rule(policy))
         shares = (0.0, _cut(limit), found["mean_batch"], found["completed_share"], found["unstable"])
         return dict(zip(names, (found["mean_wait"], found["mean_latency"], *shares), strict=True))
     source = streams(seed)
@@ -54,10 +54,10 @@ def exact(point, policy):
     limit, rate = _limit(point), point["rate"]
     tokens, weights = batch.clipped(MU, SIGMA, limit)
     if _batches(policy):
-        elastic = _elastic(policy)
-        if rate >= batch.capacity(BATCH, tokens, weights, elastic=elastic):
+        rule = _rule(policy)
+        if rate >= batch.capacity(BATCH, tokens, weights, most=rule["most"], elastic=rule["elastic"]):
             return None
-        found = batch.gather_all(rate, BATCH, tokens, weights, elastic=elastic)
+        found = batch.gather_all(rate, BATCH, tokens, weights, **rule)
         return {
             "mean_wait_s": (found.mean_wait, found.error),
             "mean_latency_s": (found.mean_latency, found.error),
@@ -85,8 +85,11 @@ def _batches(policy):
     return read.shape == "decision"
 
 
-def _elastic(policy):
-    return bool(read_policy(policy).parameters.get("elastic", False))
+def _rule(policy):
+    """What makes a batch: as many as a parameter `batch` says, else all that wait."""
+    given = read_policy(policy).parameters
+    size = given.get("batch")
+    return {"least": int(size or 1), "most": int(size) if size else None, "elastic": bool(given.get("elastic", False))}
 
 
 def _tokens(rng, n, limit):
