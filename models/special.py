@@ -31,4 +31,6 @@ def _compiled() -> ModuleType:
 
 
 _functions = _compiled()
-gammainc, gammaincc, ndtr, ndtri = (getattr(_functions, name) for name in ("gammainc", "gammaincc", "ndtr", "ndtri"))
+gammainc, gammaincc, gammaincinv, ndtr, ndtri = (
+    getattr(_functions, name) for name in ("gammainc", "gammaincc", "gammaincinv", "ndtr", "ndtri")
+)
