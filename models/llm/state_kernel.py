@@ -148,11 +148,12 @@ def rank_at(s, i, made, running):
 
 @inlined
 def rank(s, i):
-    """The rank of a request as it is now."""
+    """The rank of a request as it is now; infinity where it is not a number, so that the step can be ended."""
     state = s.job[i, STATE]
     value = rank_at(s, i, made_of(s, i), 1.0 if state == DECODES or state == PREFILLS else 0.0)
     if value != value:
         s.count[FAILED] = i + 1
+        return np.inf
     return value
 
 
