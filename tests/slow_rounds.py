@@ -50,7 +50,13 @@ class SlowRounds:
         self.data, self.law, self.sees, self.parameters = requests, hardware, sees, parameters
         space: dict = {}
         exec(source, space)
+        # What is compiled for policies (planning.py) runs as plain Python here.
+        space |= {name: one.py_func for name, one in space.items() if hasattr(one, "py_func")}
+        if "step_ms" in space:
+            space["step_ms"] = lambda law, *numbers: hardware.step_ms(*numbers)
         self.decide = space["decide"]
+        fields = [*sees, *ROUND_STATE, "memory", "law"]
+        self.View = namedtuple("View", fields)
         self.block, self.most = limits["block_tokens"], limits["max_batch"]
         self.budget = limits["token_budget"] or math.inf
         kv_tokens = limits["kv_tokens"]
@@ -110,7 +116,7 @@ class SlowRounds:
         state += (self.spare, self.last_step, mean, len(self.ended))
         fields = columns | dict(zip(ROUND_STATE, map(float, state), strict=True))
         fields |= {"memory": self.memory, "law": self.coefficients}
-        return namedtuple("View", fields)(**fields)
+        return self.View(**fields)
 
     def check(self, plan: dict[int, int]) -> None:
         """Raise Broken for the first rule that the plan, {place: what it says}, breaks."""

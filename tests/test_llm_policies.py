@@ -101,13 +101,6 @@ def test_orders_of_prompt_and_answer():
         assert ends_ms(requests, policy, max_batch=1) == pytest.approx([2, 12]), policy
 
 
-def test_bins_are_batches_of_like_length():
-    requests = some([0] * 4, [1] * 4, [4, 2, 3, 1], [300, 10, 150, 20])
-    assert ends_ms(requests, "multibin", max_batch=2) == pytest.approx([6, 2, 5, 1])
-    requests = some([0] * 3, [1] * 3, [2, 1, 1], [20, 10, 60])
-    assert ends_ms(requests, "multibin", max_batch=1) == pytest.approx([2, 3, 4])
-
-
 @pytest.mark.parametrize("policy", ["mcsf", "pastfuture", "svf"])
 def test_nobody_is_preempted_where_the_predicted_peak_is_true(policy):
     """In mixed steps with whole prompts all requests go forward together, as the peak supposes."""

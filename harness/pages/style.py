@@ -72,6 +72,19 @@ NAMES = {
     "pastfuture": "Past-Future",
     "fastserve": "FastServe",
     "multibin": "multi-bin",
+    "fastserve-swap": "FastServe, swapping ahead",
+    "lightllm": "Past-Future, sampled",
+    "rad": "RAD",
+    "slai": "SLAI",
+    "s3": "S3",
+    "wait": "WAIT",
+    "nestedwait": "Nested WAIT",
+    "elis": "ELIS",
+    "amax": "A_max",
+    "amin": "A_min",
+    "dai": "work-conserving",
+    "dynamicbatch": "dynamic batch",
+    "prefixvolume": "prefix-aware volume",
 }
 
 
@@ -98,9 +111,7 @@ def look(policy: str) -> Look:
     dashed = str(arguments.get("preemptive", "")).lower() == "false" or base in ("sjf", "spjf")
     if base == "kbit":
         if "bits" not in arguments:  # the entry's grid says how many
-            return Look(
-                *(("#a6d96a", "X") if arguments.get("thresholds") == "equal" else ("#0b7a5b", "h")), dashed
-            )
+            return Look(*(("#a6d96a", "X") if arguments.get("thresholds") == "equal" else ("#0b7a5b", "h")), dashed)
         bits = int(arguments["bits"])
         return Look(BITS[min(max(bits, 1), len(BITS)) - 1], MARKERS[bits % len(MARKERS)], dashed)
     if base in FIXED:
@@ -178,9 +189,7 @@ def figure(width: float, height: float) -> Figure:
 def save(drawn: Figure, path: Path) -> None:
     """Write an SVG without a date, so that the same figure has the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(
-        path, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.08
-    )
+    drawn.savefig(path, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.08)
 
 
 def legend(drawn: Figure, policies: list[str], lines: bool = True) -> None:
@@ -204,9 +213,7 @@ def legend(drawn: Figure, policies: list[str], lines: bool = True) -> None:
         )
     longest = max(len(name(policy)) for policy in policies)
     columns = max(1, min(5, len(policies), int(100 / (longest + 8))))
-    drawn.legend(
-        handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2
-    )
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.2)
 
 
 def legend_of_classes(drawn: Figure, classes: list[str]) -> None:

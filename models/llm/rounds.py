@@ -37,9 +37,10 @@ the state, numbers:
 
 and memory (1024,), floats of the policy that are kept, 0 at first; law, the coefficients of the hardware: with
 
-    from openqueues.models.llm.step import step_ms
+    from openqueues.models.llm.planning import step_ms
 
-step_ms(view.law, prompt_tokens, squares, decoding, attended) is the time of an iteration as in hardware.py.
+step_ms(view.law, prompt_tokens, squares, decoding, attended) is the time of an iteration as in hardware.py; planning.py
+has more such functions.
 
 Conventions are those of engine.py: a prefill ends with a token; a decoding request attends to input + generated tokens
 and holds as many after the step; blocks of a step are taken before it. Requests take the blocks of what they hold,
@@ -172,7 +173,7 @@ def _compiled(source, name, helpers, sees, parameters, arguments):
     from openqueues.models.queues.compiled import load
 
     # Numba's cache does not see a change of what a policy imports.
-    imported = b"".join((_HERE / file).read_bytes() for file in ("step.py", "timing.py"))
+    imported = b"".join((_HERE / file).read_bytes() for file in ("planning.py", "timing.py"))
     columns = [one for one in sees if one != "finished"]
     fields = [*sees, *policies.ROUND_STATE, "memory", "law"]
     values = ["_finished" if one == "finished" else f"_table[{columns.index(one)}, :m]" for one in sees]

@@ -48,6 +48,7 @@ _LLM = (*_RANKS, "rounds")
 SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max", "prefix_cache": False}
 # What is predicted, among the columns of the LLM engine.
 FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens", "predicted_low", "predicted_high"})
+_PLANNING = "openqueues.models.llm.planning"  # for policies that plan iterations
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
 
@@ -225,8 +226,7 @@ def _check_imports(tree: ast.Module, where: str) -> None:
         elif isinstance(node, ast.ImportFrom):
             modules = [node.module or "."]
         for module in modules:
-            # The second is for policies that plan iterations.
-            if module.split(".")[0] not in ("math", "numpy", "__future__") and module != "openqueues.models.llm.step":
+            if module.split(".")[0] not in ("math", "numpy", "__future__") and module != _PLANNING:
                 raise InputError(
                     f"{where} imports '{module}': a policy is one file of its own and may import only math "
                     "and numpy, since it is compiled into the kernel."

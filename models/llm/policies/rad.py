@@ -6,47 +6,29 @@ otherwise it computes up to `tile` tokens of the oldest prompt. Memory, which th
 where its blocks are free; where a decoding step lacks blocks, those that arrived last are evicted.
 """
 
+from openqueues.models.llm.planning import EVICT, go_on, make_room, start
+
 SEES = ("todo", "held", "decoding")
 SHAPE = "rounds"
 PARAMETERS = {"tile": 128}
 
-EVICT = -1
-
-
-def blocks(tokens, block):
-    return (tokens + block - 1.0) // block
-
 
 def decide(view, plan, tile):
-    block = view.block_tokens
-    free, most = view.free_tokens // block, min(view.max_batch, view.budget)
-    decoding, prompt, last = 0, -1, -1
+    decoding, prompt = 0, -1
     for k in range(plan.size):
         if view.decoding[k] > 0.0:
             decoding += 1
         elif prompt < 0:
             prompt = k
-        if view.held[k] > 0.0:
-            last = k
-    if prompt >= 0 and decoding < min(tile, most):
-        held, todo = view.held[prompt], view.todo[prompt]
-        needed = blocks(held + todo, block) - blocks(held, block) + (view.spare_tokens // block if held == 0.0 else 0.0)
-        if needed <= free:
-            plan[prompt] = int(min(min(tile, view.budget), todo))
+    free, running = make_room(view, plan)
+    if prompt >= 0 and decoding < min(tile, min(view.max_batch, view.budget)) and plan[prompt] != EVICT:
+        tokens = min(tile, view.budget)
+        if view.held[prompt] > 0.0:
+            plan[prompt] = int(min(view.todo[prompt], tokens))
             return 0.0
-        if decoding == 0:
-            # Prompts that were begun, of which one was evicted later, block each other.
-            plan[last] = EVICT
+        if start(view, plan, prompt, free, running, tokens)[0]:
             return 0.0
-    planned = 0
-    for k in range(plan.size):
-        if view.decoding[k] > 0.0 and planned < most:
-            plan[k] = 1
-            planned += 1
-            free -= blocks(view.held[k] + 1.0, block) - blocks(view.held[k], block)
-    while free < 0.0:
-        if view.held[last] > 0.0:
-            free += blocks(view.held[last] + plan[last], block)
-            plan[last] = EVICT
-        last -= 1
+    if go_on(view, plan, min(view.budget, float(view.max_batch)), 1.0) == min(view.budget, float(view.max_batch)):
+        # Nobody can decode: prompts that were begun lack the room for an older one that was evicted.
+        go_on(view, plan, min(tile, view.budget), 0.0)
     return 0.0
