@@ -124,7 +124,8 @@ def check_whole(requests, law, served, arguments):
     """Nothing is lost, made twice, or done before its time."""
     assert served.output_tokens == requests.output_tokens.sum()
     assert np.all(served.first_token_s > requests.arrival_s) and not np.isnan(served.finish_s).any()
-    shortest = min(law.step_ms(0, 0, b, b) for b in range(1, 101)) / 1000.0
+    # No step is shorter than one with a token of a prompt alone, or of 1 to 100 requests alone.
+    shortest = min(law.step_ms(1, 1, 0, 0), *(law.step_ms(0, 0, b, b) for b in range(1, 101))) / 1000.0
     assert np.all(served.finish_s >= served.first_token_s + (requests.output_tokens - 1) * shortest - 1e-9)
     assert served.preemptions == served.preemptions_of.sum()
     if arguments["kv_tokens"]:
