@@ -1,4 +1,4 @@
-"""One large language model on one replica: requests, hardware laws, workloads, predictions and the engine.
+"""Large language models: requests, hardware laws, workloads, predictions, the engine, and clusters of engines.
 
 requests = generated("poisson:rate=8", "azure-conv", 100_000, seed=1)
 requests = predicted(requests, "lognormal:sigma=0.5", seed=1)
@@ -6,6 +6,8 @@ served = serve(requests, hardware_law("llama2-70b-a100-tp4"), "sprpt", kv_tokens
 metrics(served, requests, slo_ttft_s=2.0)
 """
 
+from openqueues.models.llm.cluster import Cluster, Instance, ServedCluster, serve_cluster
+from openqueues.models.llm.cluster_metrics import cluster_summary
 from openqueues.models.llm.engine import Served, serve
 from openqueues.models.llm.hardware import Hardware, hardware_law
 from openqueues.models.llm.hardware import names as hardware_names
@@ -15,6 +17,8 @@ from openqueues.models.llm.policies import policy
 from openqueues.models.llm.predictions import PREDICTORS, predicted, predictor
 from openqueues.models.llm.replication import completed, replication, summary
 from openqueues.models.llm.requests import COLUMNS, Requests, check_columns, from_columns, read_trace
+from openqueues.models.llm.routers import names as router_names
+from openqueues.models.llm.routers import router
 from openqueues.models.llm.workloads import ARRIVALS, LENGTHS, MEASURED, arrivals_law, generated, lengths_law
 
 __all__ = [
@@ -23,11 +27,15 @@ __all__ = [
     "LENGTHS",
     "MEASURED",
     "PREDICTORS",
+    "Cluster",
     "Hardware",
+    "Instance",
     "Requests",
     "Served",
+    "ServedCluster",
     "arrivals_law",
     "check_columns",
+    "cluster_summary",
     "completed",
     "from_columns",
     "generated",
@@ -41,6 +49,9 @@ __all__ = [
     "predictor",
     "read_trace",
     "replication",
+    "router",
+    "router_names",
     "serve",
+    "serve_cluster",
     "summary",
 ]

@@ -33,6 +33,33 @@ def admit_of(policy: Policy):
     return _compiled(policy.source, policy.name, "admit", arguments, tuple(policy.parameters), columns)
 
 
+def score_of(router: Policy):
+    """A router's score of a pointer to its columns in the order of routers.COLUMNS, then its parameters but choices."""
+    from openqueues.models.llm.routers import COLUMNS
+
+    own = tuple(one for one in router.parameters if one != "choices")
+    return _pointed(router.source, router.name, "score", router.arguments, own, COLUMNS)
+
+
+@lru_cache(maxsize=64)
+def _pointed(source, name, function, arguments, parameters, columns):
+    """A function of a pointer to more columns than numba compiles arguments."""
+    from openqueues.models.queues.compiled import load
+
+    places = {one: place for place, one in enumerate((*columns, *parameters))}
+    passed = ", ".join(f"c[{places[one]}]" for one in arguments)
+    lines = [
+        source,
+        "from numba import cfunc as _cfunc, float64 as _float64, njit as _njit",
+        "from numba.types import CPointer as _CPointer",
+        *(f"{other} = _njit({other}, error_model='numpy')" for other in policies.functions(source)),
+        "@_cfunc(_float64(_CPointer(_float64)), cache=True, error_model='numpy')",
+        "def serve(c):",
+        f"    return float({function}({passed}))",
+    ]
+    return load("\n".join(lines) + "\n", name, function)
+
+
 @lru_cache(maxsize=256)
 def _compiled(source, name, function, arguments, parameters, columns):
     from openqueues.models.queues.compiled import load

@@ -10,7 +10,9 @@ names are meant, since some occur in both.
                 the parameter `table` names; "decision": no rank but decide(...), whose columns and meaning
                 belong to the model that asks (where to send a job, whether to predict it, ...);
                 "order", "falling order": rank(...) of requests to a language model (models/llm/policies);
-                "rounds": decide(view, plan, ...) of each of its iterations (models/llm/rounds.py)
+                "rounds": decide(view, plan, ...) of each of its iterations (models/llm/rounds.py);
+                "router": score(...) of its instances (models/llm/routers), the shape of a file that gives none
+                and has this function
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
     INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
@@ -39,8 +41,9 @@ SHAPES = {
     "order": ("rank",),
     "falling order": ("rank",),
     "rounds": ("decide",),
+    "router": ("score",),
 }
-_OTHER_COLUMNS = ("decision", "order", "falling order", "rounds")  # those of the model that asks
+_OTHER_COLUMNS = ("decision", "order", "falling order", "rounds", "router")  # those of the model that asks
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _RANKS = ("order", "falling order")
 _LLM = (*_RANKS, "rounds")
@@ -82,6 +85,8 @@ class Policy:
         truth, forecasts = {"size"}, frozenset({"predicted"})
         if self.shape in _LLM:
             truth, forecasts = {"output_tokens", "left"}, FORECASTS
+        elif self.shape == "router":
+            truth, forecasts = set(), frozenset({"predicted", "predicted_left"})
         if truth & set(self.sees):
             return "oracle"
         if not forecasts & set(self.sees):
@@ -95,7 +100,7 @@ class Policy:
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
             return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
-        return frozenset(name for one in ("rank", "turn", "decide", "admit") for name in found.get(one, ()))
+        return frozenset(name for one in ("rank", "turn", "decide", "admit", "score") for name in found.get(one, ()))
 
 
 @cache
@@ -165,6 +170,8 @@ def _read(path: Path) -> dict[str, Any]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if node.targets[0].id in ("SEES", "SHAPE", *constants):
                 constants[node.targets[0].id] = _literal(node, where)
+    if "score" in functions:
+        constants.setdefault("SHAPE", "router")
     _check_imports(tree, where)
     _check_constants(constants, where)
     shape, parameters = constants["SHAPE"], constants["PARAMETERS"]

@@ -1,0 +1,387 @@
+"""A cluster: several engines on one clock, with a router that says which of them gets a request.
+
+    cluster = Cluster([Instance("llama3-8b-a100", count=8)])
+    served = serve_cluster(requests, cluster, "sarathi", "jsq")
+    cluster_summary(served, requests)
+
+Each instance is an engine (engine.py) of its own law, memory, limits and, if it gives one, policy. A request is sent to
+an instance when it arrives, by the router (routers/), and stays there. A cluster of one mixed instance is the engine.
+
+The clock of the cluster goes from event to event; iterations begin in their order in time. What a router sees of an
+instance is its state at the end of the iteration that it is in, but for `requests`, which leave when they have ended.
+
+For whoever builds on this: the kernel keeps a heap of events (time, kind, number); `release(c, i, time)` of
+cluster_state_kernel.py lets request i arrive, now or later, and `ended(c, i, time)` of cluster_hooks_kernel.py is
+called for each completion in order of time, before any iteration that begins then (with `reactive`: otherwise other
+instances, and the one it ended at, may already have run further, up to the next arrival).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from openqueues.models.errors import InputError, unknown
+from openqueues.models.llm import plans, ranking, routers
+from openqueues.models.llm.hardware import Hardware, hardware_law
+from openqueues.models.llm.requests import Requests
+from openqueues.models.policies import Policy
+from openqueues.models.streams import derive_seed
+
+_HERE = Path(__file__).parent
+ROLES = ("mixed", "prefill", "decode")
+MOST_POLICIES = 4
+_COUNTS = {
+    "iterations": 13,
+    "preemptions": 14,
+    "recomputed_tokens": 15,
+    "swapped_tokens": 16,
+    "reused_tokens": 20,
+}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """`count` servers alike; None is what serve takes by default, and the policy of the cluster."""
+
+    hardware: str | Hardware
+    count: int = 1
+    role: str = "mixed"
+    """prefill computes prompts and the first token only, decode the rest; mixed both."""
+    model: int = 0
+    """The number of the language model, for requests that ask for one."""
+    kv_tokens: int | None = None
+    max_batch: int | None = None
+    token_budget: int | None = None
+    policy: str | None = None
+    price_per_hour: float | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Instances, numbered in the order given."""
+
+    instances: Sequence[Instance]
+
+    def __post_init__(self):
+        if not self.instances:
+            raise InputError("the cluster has no instances: give at least one.")
+        for place, one in enumerate(self.instances):
+            where = f"instance {place} of the cluster"
+            if one.role not in ROLES:
+                raise unknown(f"role of {where}", str(one.role), ROLES)
+            plans.whole(f"count of {where}", one.count, 1)
+            plans.whole(f"model of {where}", one.model, 0)
+            price = one.price_per_hour
+            if price is not None and not (isinstance(price, int | float) and 0 <= price < math.inf):
+                raise InputError(f"price_per_hour of {where} is {price}: it must be a finite number of at least 0.")
+
+    @property
+    def each(self) -> list[Instance]:
+        """The instances one by one."""
+        return [one for one in self.instances for _ in range(int(one.count))]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedCluster:
+    """What came out: arrays of a value a request, in the order of the requests, or a value an instance, and totals."""
+
+    first_token_s: np.ndarray
+    finish_s: np.ndarray
+    """nan for a request that was refused."""
+    preemptions_of: np.ndarray
+    instance: np.ndarray
+    """int64, the last instance that a request was sent to, -1 if it was to none."""
+    refused: np.ndarray
+    """bool"""
+    iterations: np.ndarray
+    preemptions: np.ndarray
+    recomputed_tokens: np.ndarray
+    swapped_tokens: np.ndarray
+    reused_tokens: np.ndarray
+    peak_kv_tokens: np.ndarray
+    mean_kv_tokens: np.ndarray
+    """Resident tokens, averaged over the makespan."""
+    mean_batch: np.ndarray
+    """Requests computed in an iteration, on average over the iterations; nan for an instance without any."""
+    busy_s: np.ndarray
+    up_s: np.ndarray
+    """Time up, from the first arrival to the last completion anywhere."""
+    routed: np.ndarray
+    """How often a request was sent to the instance."""
+    output_tokens_of: np.ndarray
+    """Output tokens of the requests that ended at the instance."""
+    usd: np.ndarray
+    """Price of the time up; 0 for an instance without a price."""
+    energy_j: np.ndarray
+    """nan where the power is not known."""
+    role: np.ndarray
+    """The place in ROLES, at the end."""
+    makespan_s: float
+    """From the first arrival to the last completion."""
+    output_tokens: int
+    transferred_tokens: int
+    """Tokens whose KV was moved from one instance to another."""
+
+
+def serve_cluster(
+    requests: Requests,
+    cluster: Cluster,
+    policy: str | Policy,
+    router: str | Policy = "jsq",
+    *,
+    model: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+    block_tokens: int = 16,
+    watermark: float = 0.01,
+    seed: int = 0,
+) -> ServedCluster:
+    """Serve all requests in the cluster and return what came out.
+
+    policy: of the instances that give none, as in serve, like block_tokens and watermark. router: `name[:key=value]` or
+    a file, see routers. model (n,): the number of the model that must serve a request, -1 any (default). values (n, 4)
+    or (n,): columns value0, ... of the requests for the router. seed: of the random numbers that routers see.
+
+    Raises InputError as serve does, for a cluster that cannot serve a request, and for a router that breaks its rules.
+    """
+    each, n = cluster.each, len(requests)
+    sends = routers.router(router) if isinstance(router, str) else router
+    _check_router(sends, requests)
+    kinds = list(dict.fromkeys(cluster.instances))
+    made = [
+        plans.planned(
+            requests,
+            hardware_law(one.hardware),
+            one.policy or policy,
+            kv_tokens=one.kv_tokens,
+            max_batch=one.max_batch,
+            token_budget=one.token_budget,
+            block_tokens=block_tokens,
+            watermark=watermark,
+        )
+        for one in kinds
+    ]
+    plan_of = np.array([kinds.index(one) for one in each])
+    wanted = _wanted(model, n)
+    _check_fits(requests, wanted, each, [made[place] for place in plan_of])
+    orders, policy_of = _orders(made)
+    job, real = _tables(requests)
+    # All prefix caches have the same tree, since they share the size of a block; the others have none.
+    tree, path_start, path = next((plan.tree for plan in made if plan.setting[15]), made[0].tree)
+    fleet, meter = np.zeros((len(each), 13), np.int64), np.zeros((len(each), 7))
+    fleet[:, 0], fleet[:, 1] = [ROLES.index(one.role) for one in each], [one.model for one in each]
+    fleet[:, 2], fleet[:, 3], fleet[:, 4] = 1, np.array(policy_of)[plan_of], plan_of
+    fleet[:, 5] = fleet[:, 10] = -1
+    meter[:, 1], meter[:, 5] = -np.inf, [_price(one) for one in each]
+    own = [float(value) for key, value in sends.parameters.items() if key != "choices"]
+    columns = np.zeros(len(routers.COLUMNS) + routers.MOST_PARAMETERS)
+    columns[len(routers.COLUMNS) : len(routers.COLUMNS) + len(own)] = own
+    count, clock, total = _kernel()(
+        tuple(ranking.rank_of(order) for order in orders),
+        tuple(ranking.admit_of(order) for order in orders),
+        ranking.score_of(sends),
+        job,
+        real,
+        _stack([made[place].constants for place in plan_of]),
+        np.ascontiguousarray(requests.refreshed_start, dtype=np.int64),
+        np.ascontiguousarray(requests.refreshed, dtype=np.float64),
+        np.repeat(tree[None], len(each), axis=0),
+        path_start,
+        path,
+        int(requests.refresh_every) if len(requests.refreshed) else 0,
+        np.array([made[place].setting for place in plan_of], np.int64),
+        np.stack([one.reserved for one in made]),
+        fleet,
+        meter,
+        wanted,
+        _values(values, n),
+        np.arange(n),
+        columns,
+        (int(sends.parameters.get("choices", 0)), _looks(sends), derive_seed("router", seed), 0),
+    )
+    _check_end(count, total, fleet, job, requests, [made[place].policy for place in plan_of], sends)
+    return _result(requests, each, job, real, count, clock, fleet, meter, total)
+
+
+def _check_router(router: Policy, requests: Requests) -> None:
+    seen = {"predicted", "predicted_left"} & set(router.sees)
+    if seen and requests.predicted_output_tokens is None:
+        raise InputError(
+            f"router '{router.name}' looks at predictions, but the requests have none: give predicted_output_tokens or "
+            "a law of predictions."
+        )
+    if seen and requests.rank_only:
+        raise InputError(
+            f"router '{router.name}' takes predictions for numbers of tokens (it sees {', '.join(sorted(seen))}), but "
+            "those of the requests only say which answer is longer: predict tokens."
+        )
+
+
+def _wanted(model: np.ndarray | None, n: int) -> np.ndarray:
+    if model is None:
+        return np.full(n, -1, np.int64)
+    wanted = np.array(model)
+    if wanted.shape != (n,) or wanted.dtype.kind not in "iu" or np.any(wanted < -1):
+        raise InputError(f"model must be {n} whole numbers, one a request, of at least -1 (any model).")
+    return wanted.astype(np.int64)
+
+
+def _values(values: np.ndarray | None, n: int) -> np.ndarray:
+    result = np.zeros((n, 4))
+    if values is not None:
+        given = np.array(values, dtype=np.float64)
+        given = given[:, None] if given.ndim == 1 else given
+        if given.ndim != 2 or given.shape[0] != n or given.shape[1] > 4:
+            raise InputError(f"values has the shape {given.shape}: it must be ({n}, up to 4).")
+        result[:, : given.shape[1]] = given
+    return result
+
+
+def _check_fits(requests: Requests, wanted: np.ndarray, each: list[Instance], made: list[plans.Plan]) -> None:
+    """Raise InputError for a request that no instance can ever serve."""
+    for phase, no in (("computes prompts", "decode"), ("decodes", "prefill")):
+        able = np.zeros(len(requests), bool)
+        for one, plan in zip(each, made, strict=True):
+            if one.role == no:
+                continue
+            tokens = requests.input_tokens + (0 if one.role == "prefill" else requests.output_tokens)
+            fits = -(-tokens // plan.setting[0]) + plan.setting[3] <= plan.setting[-1]
+            able |= fits & ((wanted < 0) | (wanted == one.model))
+        if not np.all(able):
+            i = int(np.argmin(able))
+            asked = f" of model {wanted[i]}" if wanted[i] >= 0 else ""
+            raise InputError(
+                f"no instance{asked} that {phase} can take request {i} of {requests.input_tokens[i]} input and "
+                f"{requests.output_tokens[i]} output tokens: add one, or raise kv_tokens."
+            )
+
+
+def _orders(made: list[plans.Plan]) -> tuple[list[Policy], list[int]]:
+    """MOST_POLICIES policies, the last of them repeated, and which of them each plan has."""
+    orders: list[Policy] = []
+    places = []
+    for plan in made:
+        names = [(order.source, order.parameters.keys()) for order in orders]
+        name = (plan.policy.source, plan.policy.parameters.keys())
+        if name not in names:
+            orders.append(plan.policy)
+            names.append(name)
+        places.append(names.index(name))
+    if len(orders) > MOST_POLICIES:
+        raise InputError(f"the instances have {len(orders)} different policies: a cluster takes up to {MOST_POLICIES}.")
+    return orders + [orders[-1]] * (MOST_POLICIES - len(orders)), places
+
+
+def _tables(requests: Requests) -> tuple[np.ndarray, np.ndarray]:
+    """job (n, 17) and real (n, 11) of cluster_state_kernel.py."""
+    job, real = plans.rows(requests)
+    n = len(requests)
+    links = np.full((n, 3), -1, np.int64)
+    return np.concatenate([job, links], axis=1), np.concatenate([real, np.full((n, 1), np.nan)], axis=1)
+
+
+def _price(one: Instance) -> float:
+    return hardware_law(one.hardware).price_per_hour if one.price_per_hour is None else float(one.price_per_hour)
+
+
+def _stack(constants: list[np.ndarray]) -> np.ndarray:
+    """Arrays of unlike lengths as rows; what stands behind the end of one is never read."""
+    result = np.zeros((len(constants), max(map(len, constants))))
+    for row, one in zip(result, constants, strict=True):
+        row[: len(one)] = one
+    return result
+
+
+def _looks(router: Policy) -> int:
+    """The bits LOOK_... of cluster_route_kernel.py."""
+    bits = int(bool(routers.MOVING & set(router.sees)))
+    return bits | sum(2 << place for place, name in enumerate(routers.SOUGHT) if name in router.sees)
+
+
+@cache
+def _kernel() -> Callable:
+    from openqueues.models.queues.compiled import kernel
+
+    engine = ("timing.py", "state_kernel.py", "prefix_kernel.py", "memory_kernel.py", "engine_kernel.py")
+    own = ("state", "hooks", "route")
+    files = (*engine, *(f"cluster_{part}_kernel.py" for part in own), "cluster_kernel.py")
+    compiled = kernel([], [_HERE / file for file in files], heap_width=2)
+
+    def run(*arguments):
+        # Functions in a tuple are a feature that numba calls experimental each time that it sees one.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return compiled(*arguments)
+
+    return run
+
+
+def _check_end(count, total, fleet, job, requests, orders, router) -> None:
+    """Raise InputError for a policy or router that broke a rule, RuntimeError where the cluster lost something."""
+    if total[7] > 0:
+        raise InputError(
+            f"router '{router.name}' gives an instance a score for request {total[7] - 1} that is not a number: scores "
+            "must be numbers or infinite."
+        )
+    failed = np.flatnonzero((count[:, 11] != 0) | (count[:, 5] > 0))
+    if failed.size:
+        k = int(failed[0])
+        order, why = orders[k], int(count[k, 11])
+        if why > 0:
+            i = why - 1
+            raise InputError(
+                f"policy '{order.name}' gives request {i} (arrival {requests.arrival_s[i]:g} s, "
+                f"{requests.input_tokens[i]} input tokens) a rank that is not a number: ranks must be numbers or "
+                "infinite."
+            )
+        if why == -2:
+            raise InputError(
+                f"policy '{order.name}' preempts without end ({int(count[k, 14])} times at instance {k}): a running "
+                "request must not rank behind those that it took the place of."
+            )
+        raise InputError(
+            f"policy '{order.name}' admits none of the {int(count[k, 5])} requests that wait at instance {k} while "
+            "nothing runs there and none is to come: admit one then."
+        )
+    done = job[:, 4] == 4
+    lost = total[1] + total[3] != len(requests) or done.sum() != total[1] or fleet[:, 7].any()
+    if lost or not np.array_equal(job[done, 2], requests.output_tokens[done]) or count[:, [1, 3, 10, 18, 24, 25]].any():
+        raise RuntimeError("the cluster lost requests, tokens or blocks: please report this.")
+
+
+def _result(requests, each, job, real, count, clock, fleet, meter, total) -> ServedCluster:
+    start, done = real[0, 0], job[:, 4] == 4
+    end = np.max(real[done, 6], initial=start)
+    span_s = float((end - start) / 1000.0)
+    busy_s, up_s = clock[:, 2] / 1000.0, np.full(len(each), span_s)
+    laws = [hardware_law(one.hardware) for one in each]
+    energy = [law.energy_j(busy, up) for law, busy, up in zip(laws, busy_s, up_s, strict=True)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_batch = clock[:, 4] / count[:, 13]
+        mean_kv = clock[:, 3] / (end - start)
+    return ServedCluster(
+        first_token_s=real[:, 5] / 1000.0,
+        finish_s=real[:, 6] / 1000.0,
+        preemptions_of=job[:, 7].copy(),
+        instance=job[:, 14].copy(),
+        refused=job[:, 4] == 8,
+        **{name: count[:, place].copy() for name, place in _COUNTS.items()},
+        peak_kv_tokens=count[:, 17].copy(),
+        mean_kv_tokens=mean_kv,
+        mean_batch=mean_batch,
+        busy_s=busy_s,
+        up_s=up_s,
+        routed=fleet[:, 8].copy(),
+        output_tokens_of=np.bincount(job[done, 14], requests.output_tokens[done], len(each)).astype(np.int64),
+        usd=meter[:, 5] * up_s / 3600.0,
+        energy_j=np.array([np.nan if one is None else one for one in energy]),
+        role=fleet[:, 0].copy(),
+        makespan_s=span_s,
+        output_tokens=int(requests.output_tokens[done].sum()),
+        transferred_tokens=int(total[10]),
+    )

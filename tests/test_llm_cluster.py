@@ -1,0 +1,283 @@
+"""Several engines on one clock: one is the engine, many are what the slow cluster says, and nothing is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llm_cases import hardware, setting, trace
+from openqueues.models.errors import InputError
+from openqueues.models.llm import policies, routers
+from openqueues.models.llm.cluster import Cluster, Instance, serve_cluster
+from openqueues.models.llm.cluster_metrics import cluster_summary
+from openqueues.models.llm.engine import serve
+from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.prefix import paths
+from openqueues.models.llm.requests import Requests
+from openqueues.models.streams import derive_seed
+from slow_cluster import SlowCluster
+from slow_llm import SlowEngine
+from slow_llm_prefix import SlowPrefixEngine
+
+EXACT = ("iterations", "preemptions", "recomputed_tokens", "swapped_tokens", "peak_kv_tokens")
+CLOSE = ("mean_kv_tokens", "mean_batch", "busy_s")
+NAMES = ("vllm", "sjf", "srpt", "sprpt", "trail", "mcsf", "ltr:wait_s=0.1,quantum=3", "lpm", "ssjf:most_wait_s=0.5")
+# A router of a contributor that looks at everything there is, in numbers that differ from instance to instance.
+ALL = "\n".join(
+    [
+        '"""A test."""',
+        f"SEES = {tuple(one for one in routers.COLUMNS if one != 'deadline')!r}",
+        'PARAMETERS = {"weight": 3.0}',
+        f"def score({', '.join(one for one in routers.COLUMNS if one != 'deadline')}, weight):",
+        "    since = min(since_routed, 10.0)",
+        "    load = requests + 2 * waiting + waiting_tokens / 7 + held_tokens / 5 - free_tokens / kv_tokens",
+        "    work = weight * predicted_left + prefill_ms / 11 + decode_ms / 13 + busy_ms / 17 + batch / max_batch",
+        "    own = index / 19 + role + model / 3 + price - cached / 2 + routed / 23 - since + draw / 100",
+        "    mine = value0 + value3 * index + value1 + value2 + predicted / 9 + kind + phase + generated + now",
+        "    return (load + work + own + mine + input_tokens) % (5 + mean_requests + instances)",
+        "",
+    ]
+)
+
+
+def spelled(policy: str, switches: dict) -> str:
+    given = ",".join(f"{key}={str(value).lower()}" for key, value in switches.items())
+    return f"{policy}{',' if ':' in policy else ':'}{given}"
+
+
+def slow_engine(requests, law, policy: str, switches: dict, arguments: dict) -> SlowEngine:
+    read = policies.policy(policy)
+    space: dict = {}
+    exec(read.source, space)
+    given = (requests, law, space, read.parameters, switches)
+    if not switches["prefix_cache"]:
+        return SlowEngine(*given, **arguments)
+    start, nodes, _ = paths(requests)
+    each = [nodes[start[i] : start[i + 1]].tolist() for i in range(len(requests))]
+    return SlowPrefixEngine(*given, paths=each, **arguments)
+
+
+def case(rng: np.random.Generator, requests: Requests, instances: int):
+    """(instances of two policies and laws, slow engines, the arguments that they share)."""
+    shared: dict = {}
+    made, engines = [], []
+    for _ in range(2):
+        switches, arguments = setting(rng, requests)
+        while shared and arguments["block_tokens"] % 12 and switches["prefix_cache"] and 12 % shared["block_tokens"]:
+            switches, arguments = setting(rng, requests)
+        if shared:
+            # All share the size of a block and the watermark, so make sure that any request fits.
+            arguments |= shared
+            if arguments["kv_tokens"]:
+                arguments["kv_tokens"] += 40 * 16
+            switches["prefix_cache"] &= 12 % shared["block_tokens"] == 0
+        shared = {key: arguments[key] for key in ("block_tokens", "watermark")}
+        made.append((str(rng.choice(NAMES)), switches, arguments, hardware(rng)))
+    for _ in range(instances):
+        name, switches, arguments, law = made[rng.integers(2)]
+        limits = {key: value for key, value in arguments.items() if key not in shared}
+        one = Instance(law, policy=spelled(name, switches), price_per_hour=float(rng.integers(5)), **limits)
+        engines.append((one, slow_engine(requests, law, name, switches, arguments)))
+    return [one for one, _ in engines], [engine for _, engine in engines], shared
+
+
+def compare(seed: int, router: str) -> int:
+    """A random trace in a random cluster, fast and slowly; returns the preemptions."""
+    rng = np.random.default_rng(seed)
+    requests = trace(rng)
+    each, engines, shared = case(rng, requests, int(rng.integers(1, 5)))
+    values = rng.integers(0, 3, (len(requests), 4)).astype(float)
+    try:
+        fast = serve_cluster(requests, Cluster(each), "vllm", router, values=values, seed=seed, **shared)
+    except InputError as error:
+        assert "preempts without end" in str(error)
+        return 0
+    read = routers.router(router)
+    space: dict = {}
+    exec(read.source, space)
+    kinds = [(one.role, one.model, one.price_per_hour) for one in each]
+    slow = SlowCluster(
+        engines,
+        requests,
+        space["score"],
+        read.parameters,
+        seed=derive_seed("router", seed),
+        instances=kinds,
+        values=values,
+    ).serve()
+    story = f"seed {seed}: {router} over {[one.policy for one in each]}"
+    assert np.array_equal(fast.instance, slow.instance), story
+    assert np.array_equal(fast.routed, slow.routed), story
+    assert np.array_equal(fast.preemptions_of, slow.preemptions_of), story
+    for k, engine in enumerate(engines):
+        for key in EXACT[1:]:
+            assert getattr(fast, key)[k] == getattr(engine, key), f"{story}: {key} of {k}"
+        assert fast.iterations[k] == engine.iteration, story
+        assert np.isclose(fast.busy_s[k], engine.busy / 1000.0, rtol=1e-9), story
+    for key in ("first_token_s", "finish_s"):
+        assert np.allclose(getattr(fast, key), getattr(slow, key), rtol=1e-9, atol=0, equal_nan=True), f"{story}: {key}"
+    return int(fast.preemptions.sum())
+
+
+@pytest.fixture(scope="module")
+def all_columns(tmp_path_factory):
+    path = tmp_path_factory.mktemp("routers") / "everything.py"
+    path.write_text(ALL)
+    return str(path)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**40))
+def test_one_instance_is_the_engine(seed):
+    rng = np.random.default_rng(seed)
+    requests, law = trace(rng), hardware(rng)
+    switches, arguments = setting(rng, requests)
+    policy = spelled(str(rng.choice(NAMES)), switches)
+    alone = serve(requests, law, policy, **arguments)
+    limits = {key: arguments.pop(key) for key in ("kv_tokens", "max_batch", "token_budget")}
+    served = serve_cluster(requests, Cluster([Instance(law, **limits)]), policy, **arguments)
+    for key in (*EXACT, "reused_tokens"):
+        assert getattr(served, key)[0] == getattr(alone, key), key
+    assert np.array_equal(served.preemptions_of, alone.preemptions_of)
+    for key in (*CLOSE, "makespan_s", "first_token_s", "finish_s"):
+        assert np.allclose(getattr(served, key), getattr(alone, key), rtol=1e-9, atol=0), key
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**40))
+def test_the_kernel_equals_the_slow_cluster(all_columns, seed):
+    compare(seed, all_columns)
+
+
+@pytest.mark.parametrize("router", routers.names())
+def test_the_kernel_equals_the_slow_cluster_for_each_router(router):
+    assert sum(compare(seed, router) for seed in range(12)) > 0
+
+
+@pytest.mark.slow
+def test_the_kernel_equals_the_slow_cluster_on_thousands_of_traces(all_columns):
+    for seed in range(3000):
+        compare(seed, all_columns)
+
+
+STEP = Hardware(name="step", compute_step_ms=1.0, power_busy_w=300.0, power_idle_w=100.0, price_per_hour=3.6)
+
+
+def some(arrival_ms, inputs, outputs, **more) -> Requests:
+    return Requests(np.array(arrival_ms) / 1000.0, np.array(inputs), np.array(outputs), **more)
+
+
+def test_the_shortest_queue_is_joined_and_ties_go_to_whom_was_sent_to_longest_ago():
+    """Two instances that serve one request at a time, a step a token; the fourth arrives when the second has left."""
+    requests = some([0, 0.1, 0.2, 2.5, 2.6], [1] * 5, [4, 2, 3, 1, 1])
+    served = serve_cluster(requests, Cluster([Instance(STEP, 2, max_batch=1)]), "vllm", "jsq")
+    # 0 -> instance 0, 1 -> 1, 2 -> 0 (equal, sent to longest ago); at 2.5 the second has left instance 1.
+    assert served.instance.tolist() == [0, 1, 0, 1, 1]
+    assert served.finish_s * 1000 == pytest.approx([4, 2.1, 7, 3.5, 4.5])
+
+
+def test_costs_and_energy_add_up():
+    requests = some([0, 0, 1], [1, 1, 1], [3, 1, 5])
+    served = serve_cluster(requests, Cluster([Instance(STEP, 2), Instance(STEP, price_per_hour=36.0)]), "vllm", "jsq")
+    assert served.makespan_s * 1000 == pytest.approx(6)
+    assert served.instance.tolist() == [0, 1, 2]
+    assert served.busy_s * 1000 == pytest.approx([3, 1, 5])
+    assert served.usd == pytest.approx(np.array([3.6, 3.6, 36.0]) * 0.006 / 3600)
+    assert served.energy_j == pytest.approx([0.6 + 0.2 * served.busy_s[k] * 1000 for k in range(3)])
+    assert served.output_tokens_of.tolist() == [3, 1, 5]
+    result = cluster_summary(served, requests)
+    assert result["usd_per_request"] == pytest.approx(served.usd.sum() / 3)
+    assert result["busy_share"] == result["busy_share_mixed"] == pytest.approx(0.5)
+    assert result["imbalance"] == pytest.approx(5 / 3)
+    assert np.isnan(result["busy_share_decode"])
+
+
+def test_requests_ask_for_models_and_routers_may_refuse(tmp_path):
+    requests = some([0, 0, 0, 0], [1] * 4, [2] * 4)
+    cluster = Cluster([Instance(STEP, model=0), Instance(STEP, 2, model=1)])
+    served = serve_cluster(requests, cluster, "vllm", "roundrobin", model=np.array([1, 0, -1, 1]))
+    assert served.instance.tolist() == [1, 0, 2, 1]
+    path = tmp_path / "picky.py"
+    path.write_text('"""A test."""\n\nSEES = ("value0",)\n\n\ndef score(value0):\n    return 1.0 / value0\n')
+    served = serve_cluster(requests, cluster, "vllm", str(path), values=np.array([1.0, 0.0, 1.0, 0.0]))
+    assert served.refused.tolist() == [False, True, False, True]
+    assert np.isnan(served.finish_s[[1, 3]]).all() and served.output_tokens == 4
+    assert cluster_summary(served, requests)["refused_share"] == 0.5
+
+
+def test_everything_is_conserved():
+    rng = np.random.default_rng(5)
+    n = 3000
+    outputs = rng.integers(1, 100, n)
+    requests = Requests(
+        np.cumsum(rng.exponential(0.01, n)), rng.integers(1, 400, n), outputs, predicted_output_tokens=outputs * 1.5
+    )
+    law = Hardware(name="test", prefill_token_ms=0.02, decode_step_ms=5.0, prefill_step_ms=2.0, kv_token_ms=1e-3)
+    cluster = Cluster(
+        [Instance(law, 3, kv_tokens=2000, max_batch=32), Instance(law, 2, policy="sprpt", kv_tokens=4000)]
+    )
+    for router in routers.names():
+        served = serve_cluster(requests, cluster, "vllm", router)
+        assert served.routed.sum() == n and np.array_equal(np.bincount(served.instance, minlength=5), served.routed)
+        alone = (2.0 + 0.02 * requests.input_tokens) / 1000
+        assert np.all(served.first_token_s >= requests.arrival_s + alone - 1e-9)
+        assert np.all(served.finish_s >= served.first_token_s + 0.005 * (outputs - 1) - 1e-9)
+        assert served.preemptions.sum() == served.preemptions_of.sum()
+        assert np.all(served.peak_kv_tokens <= [2000] * 3 + [4000] * 2)
+        assert served.output_tokens == served.output_tokens_of.sum() == outputs.sum()
+        # Requests times steps: each step of one makes a token.
+        assert np.nansum(np.round(served.mean_batch * served.iterations)) == outputs.sum()
+        assert np.all(served.busy_s <= served.makespan_s + 1e-9)
+
+
+REFUSED = {
+    "nobody": (lambda: Cluster([]), {}, "has no instances"),
+    "role": (lambda: Cluster([Instance(STEP, role="decoder")]), {}, "did you mean 'decode'?"),
+    "count": (lambda: Cluster([Instance(STEP, 0)]), {}, "count of instance 0 of the cluster is 0"),
+    "price": (lambda: Cluster([Instance(STEP, price_per_hour=-1)]), {}, "price_per_hour of instance 0"),
+    "router": (lambda: Cluster([Instance(STEP)]), {"router": "jsqq"}, "unknown router 'jsqq'"),
+    "parameter": (lambda: Cluster([Instance(STEP)]), {"router": "jsq:d=2"}, "unknown parameter of router 'jsq'"),
+    "choices": (lambda: Cluster([Instance(STEP)]), {"router": "jsq:choices=0.5"}, "choices is 0.5"),
+    "predictions": (lambda: Cluster([Instance(STEP)]), {"router": "tokens"}, "router 'tokens' looks at predictions"),
+    "fits": (
+        lambda: Cluster([Instance(STEP, kv_tokens=20)]),
+        {},
+        "can take request 1 of 10 input and 30 output tokens",
+    ),
+    "model": (lambda: Cluster([Instance(STEP)]), {"model": np.array([0, 3])}, "no instance of model 3"),
+    "models": (lambda: Cluster([Instance(STEP)]), {"model": np.array([0])}, "model must be 2 whole numbers"),
+    "values": (lambda: Cluster([Instance(STEP)]), {"values": np.zeros((2, 5))}, "values has the shape (2, 5)"),
+    "policies": (
+        lambda: Cluster([Instance(STEP, policy=name) for name in ("vllm", "sjf", "srpt", "lpm", "fastserve")]),
+        {},
+        "the instances have 5 different policies",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_makes_no_sense_is_refused(name):
+    make, arguments, message = REFUSED[name]
+    with pytest.raises(InputError) as error:
+        serve_cluster(some([0, 1], [10, 10], [3, 30]), make(), "vllm", **arguments)
+    assert message in str(error.value)
+
+
+RULES = {
+    "not a number": ('SEES = ("value0",)\n\n\ndef score(value0):\n    return value0 / value0\n', "is not a number"),
+    "not there": ('SEES = ("size",)\n\n\ndef score(size):\n    return size\n', "'size'"),
+    "no router": ('SEES = ("left",)\nSHAPE = "order"\n\n\ndef rank(left):\n    return left\n', "is no router"),
+    "not declared": ('SEES = ("batch",)\n\n\ndef score(requests):\n    return requests\n', "score takes 'requests'"),
+    "not compiled": ('SEES = ("batch",)\n\n\ndef score(batch):\n    return open("x")\n', "cannot be compiled"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_router_that_breaks_a_rule_is_named(name, tmp_path):
+    text, message = RULES[name]
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        serve_cluster(some([0, 1], [10, 10], [3, 30]), Cluster([Instance(STEP)]), "vllm", str(path))
+    assert message in str(error.value)
