@@ -9,11 +9,18 @@ A100 in round numbers. KV cache: never full, so small that it is often full, or 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from measure import table
 from openqueues.models.llm.engine import serve
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.metrics import metrics
@@ -73,30 +80,76 @@ def trace(rate: float, n: int, seed: int, renewed: bool) -> Requests:
     )
 
 
+def measured(name: str, requests: Requests) -> tuple[float, dict[str, float]]:
+    """CPU seconds of a run of a case with full metrics, and these. The engine counts requests, tokens and blocks."""
+    policy, _, kv_tokens, budget = CASES[name]
+    begin = time.process_time()
+    served = serve(requests, LAW, policy, kv_tokens=kv_tokens, max_batch=128, token_budget=budget)
+    result = metrics(served, requests, slo_ttft_s=1.0, slo_tpot_s=0.1)
+    return time.process_time() - begin, result
+
+
+def rows_of(n: int, repeat: int, only: str = "") -> list[dict[str, Any]]:
+    """A row per case: the median of `repeat` runs on traces of their own, after one to warm up."""
+    rows = []
+    for name in CASES:
+        if only in name:
+            runs = [measured(name, trace(CASES[name][1], n, seed, "refreshed" in name)) for seed in range(repeat + 1)]
+            speeds = [n / seconds / 1e6 for seconds, _ in runs[1:]]
+            result = runs[-1][1]
+            row = {"case": name, "million requests/s": statistics.median(speeds)}
+            row |= {"slowest": min(speeds), "fastest": max(speeds), "mean latency, s": result["mean_latency_s"]}
+            row |= {key: int(result[key]) for key in ("preemptions", "iterations")}
+            rows.append(row | {"mean batch": result["mean_batch"]})
+    return rows
+
+
+def llm(quick: bool) -> list[dict[str, Any]]:
+    """Language model serving: 50,000 requests of 900 prompt and 200 output tokens on average (log-normal), Poisson
+    arrivals, Llama-2-7B on an A100 in round numbers; KV cache never full, often full, or too small for the load.
+    Million requests a second of CPU time with full metrics; every run is counted through for conservation."""
+    return rows_of(10_000 if quick else 50_000, 3 if quick else 15)
+
+
+def million(n: int) -> dict[str, Any]:
+    """CPU seconds and most memory, in MB, of n requests in this process, which has served a few before."""
+
+    def now() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    name = "vLLM FCFS, KV often full"
+    measured(name, trace(5.0, 1000, 0, False))
+    start = now()
+    requests = trace(5.0, n, 1, False)
+    made = now()
+    seconds, result = measured(name, requests)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    row = {"case": name, "requests": n, "iterations": int(result["iterations"]), "seconds": seconds}
+    row |= {"program, MB": start, "requests made, MB more": made - start, "most while served, MB more": peak - made}
+    return row | {"bytes a request": (peak - start) * 2**20 / n}
+
+
+def llm_memory(quick: bool) -> list[dict[str, Any]]:
+    """Language model serving: memory for many requests, each size in a process of its own."""
+    rows = []
+    for n in (200_000,) if quick else (200_000, 1_000_000):
+        child = [sys.executable, __file__, "--million", "--requests", str(n)]
+        rows.append(json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--only", default="")
+    parser.add_argument("--million", action="store_true", help="time and memory of one run, as JSON")
     options = parser.parse_args()
-    print(f"load of the machine {os.getloadavg()[0]:.1f}; CPU time, median of {options.repeat} runs (fresh traces)")
-    print(f"{'case':34}  M req/s    min    max  latency s  preempt.  iterations batch")
-    for name, (policy, rate, kv_tokens, budget) in CASES.items():
-        if options.only not in name:
-            continue
-        times, result = [], {}
-        for seed in range(-1, options.repeat):
-            requests = trace(rate, options.requests, seed + 1, "refreshed" in name)
-            begin = time.process_time()
-            served = serve(requests, LAW, policy, kv_tokens=kv_tokens, max_batch=128, token_budget=budget)
-            result = metrics(served, requests, slo_ttft_s=1.0, slo_tpot_s=0.1)
-            times.append(time.process_time() - begin)
-        speeds = [options.requests / one / 1e6 for one in times[1:]]
-        print(
-            f"{name:34} {statistics.median(speeds):8.2f} {min(speeds):6.2f} {max(speeds):6.2f} "
-            f"{result['mean_latency_s']:10.2f} {result['preemptions']:9} {result['iterations']:11} "
-            f"{result['mean_batch']:.1f}"
-        )
+    if options.million:
+        print(json.dumps(million(options.requests)))
+        return
+    print(f"load of the machine {os.getloadavg()[0]:.1f}; CPU time, {options.repeat} runs on fresh traces")
+    print(table(rows_of(options.requests, options.repeat, options.only)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """The LLM engine against Vidur's schedulers and AISimulate, on the same traces and the same timing law.
 
-    pip download --no-deps vidur==0.0.26 aisimulate==0.12.0.dev2 && unzip -d FOLDER vidur-*.whl && unzip ...
-    python benchmarks/llm_peers.py FOLDER [--requests 3000]
+    python benchmarks/run.py --only llm_peers
 
-Both wheels are unpacked in one folder, nothing of them is installed. CPU time on one core, ours with full metrics.
+Both wheels are unpacked into build/llm-peers, nothing that they need is installed. CPU time on one core, ours with full
+metrics.
 
 Vidur's vLLM and Sarathi-Serve replica schedulers decide what runs in each iteration, and an iteration takes what
-our law says (its own predictor of times would make it slower still). Two rows a case: Vidur as it is, and without
-its rule that a decoding request needs a free block even where it takes none; then every completion must be ours.
+our law says (its own predictor of times would make it slower still), without their rule that a decoding request needs
+a free block even where it takes none: then every completion must be ours.
 
 AISimulate (Rust) runs its vLLM engine on the law that it can express exactly: a step takes a constant if it only
 decodes and another if it computes prompts. It mixes both in a step, as our sarathi does, keeps no watermark, and
@@ -21,18 +21,24 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import shutil
+import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 from llm import LAW, trace
+from measure import WrongResult, table
 from openqueues.models.llm.engine import serve
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.metrics import metrics
 
+WHEELS = ("vidur==0.0.26", "aisimulate==0.12.0.dev2")
 BLOCK, BATCH = 16, 128
 BUDGET = 16_384  # of AISimulate: above the longest prompt
 # Mechanism, arrivals a second, KV tokens, token budget.
@@ -169,58 +175,84 @@ def aisimulate(folder: str, requests, kv_tokens: int, prefill_ms: float, decode_
     return latency, sum(row["readmission_count"] for row in rows), took
 
 
-def compare_aisimulate(folder: str, n: int) -> None:
-    """Print AISimulate's latencies and speed beside ours."""
+def held(who: str, theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The farthest that two programs' times of the same requests are apart, in s; WrongResult beyond rounding."""
+    apart = float(np.max(np.abs(theirs - ours)))
+    if not apart <= 1e-6:
+        raise WrongResult(f"{who} and openqueues differ by {apart:.3g} s on the same requests.")
+    return apart
+
+
+def timed(requests, law, mechanism: str, given: dict) -> tuple[float, Any]:
+    """Median CPU seconds of six runs with full metrics after one to warm up, and what came out."""
+    times = []
+    for _ in range(7):
+        begin = time.process_time()
+        served = serve(requests, law, mechanism, **given)
+        metrics(served, requests)
+        times.append(time.process_time() - begin)
+    return statistics.median(times[1:]), served
+
+
+def aisimulate_rows(folder: str, n: int) -> list[dict[str, Any]]:
+    """Beside AISimulate's vLLM engine; every latency must be ours."""
     prefill_ms, decode_ms = 30.0, 20.0
     law = Hardware(name="fixed", prefill_step_ms=prefill_ms + decode_ms, decode_step_ms=decode_ms)
-    print("KV tokens  mean latency s: AISimulate      ours    preemptions  farthest s   requests/s: AISimulate    ours")
+    rows = []
     for kv_tokens in (400_000, 40_000, 25_000):
         requests = trace(4.0, n, 1, False)
-        theirs, preemptions, _ = aisimulate(folder, requests, kv_tokens, prefill_ms, decode_ms, True)
+        theirs, restarts, _ = aisimulate(folder, requests, kv_tokens, prefill_ms, decode_ms, True)
         took = aisimulate(folder, requests, kv_tokens, prefill_ms, decode_ms, False)[2]
         given = {"kv_tokens": kv_tokens, "max_batch": BATCH, "token_budget": BUDGET, "watermark": 0.0}
-        times = []
-        for _ in range(6):
-            begin = time.process_time()
-            served = serve(requests, law, "sarathi", **given)
-            metrics(served, requests)
-            times.append(time.process_time() - begin)
-        ours, mine = served.finish_s - requests.arrival_s, sorted(times)[2]
-        print(
-            f"{kv_tokens:9} {theirs.mean():27.6f} {ours.mean():9.6f} {preemptions:8} {served.preemptions:5} "
-            f"{np.max(np.abs(theirs - ours)):11.1e} {n / took:25.0f} {n / mine:7.0f}  {took / mine:.0f}x"
-        )
+        mine, served = timed(requests, law, "sarathi", given)
+        apart = held("AISimulate", theirs, served.finish_s - requests.arrival_s)
+        row = {"program": "AISimulate 0.12.0.dev2", "mechanism": "vLLM v1", "rate": 4.0, "KV tokens": kv_tokens}
+        row |= {"requests": n, "preemptions": restarts, "farthest apart, s": f"{apart:.0e}"}
+        rows.append(row | {"its requests/s": n / took, "ours": n / mine, "ours is faster by": took / mine})
+    return rows
 
 
-def compare_vidur(folder: str, n: int) -> None:
-    """Print the latencies of Vidur's schedulers, and their time, beside ours."""
-    print("mechanism    rate  KV tokens  rule  mean latency s: Vidur      ours    preemptions  farthest s   ours/Vidur")
+def vidur_rows(folder: str, n: int) -> list[dict[str, Any]]:
+    """Beside Vidur's schedulers without their rule on free blocks: then every completion must be ours."""
+    rows = []
+    classes = schedulers(folder, False)
     for mechanism, rate, kv_tokens, budget in CASES:
         requests = trace(rate, n, 1, False)
         given = {"kv_tokens": kv_tokens, "max_batch": BATCH, "token_budget": budget}
-        metrics(serve(requests, LAW, mechanism, **given), requests)
+        mine, ours = timed(requests, LAW, mechanism, given)
         begin = time.process_time()
-        ours = serve(requests, LAW, mechanism, **given)
-        metrics(ours, requests)
+        theirs, _, restarts = vidur(classes[mechanism], requests, kv_tokens, budget)
         took = time.process_time() - begin
-        for rule in (True, False):
-            begin = time.process_time()
-            theirs, _, restarts = vidur(schedulers(folder, rule)[mechanism], requests, kv_tokens, budget)
-            ratio = (time.process_time() - begin) / took
-            print(
-                f"{mechanism:10} {rate:6} {kv_tokens:10}  {'its' if rule else 'ours'!s:5} "
-                f"{np.mean(theirs - requests.arrival_s):21.5f} {np.mean(ours.finish_s - requests.arrival_s):9.5f} "
-                f"{restarts:8} {ours.preemptions:5} {np.max(np.abs(theirs - ours.finish_s)):11.1e} {ratio:10.0f}x"
-            )
+        apart = held("Vidur", theirs, ours.finish_s)
+        row = {"program": "Vidur 0.0.26, schedulers", "mechanism": mechanism, "rate": rate, "KV tokens": kv_tokens}
+        row |= {"requests": n, "preemptions": restarts, "farthest apart, s": f"{apart:.0e}"}
+        rows.append(row | {"its requests/s": n / took, "ours": n / mine, "ours is faster by": took / mine})
+    return rows
+
+
+def llm_peers(quick: bool) -> list[dict[str, Any]]:
+    """Language model serving beside other simulators, on the same requests and the same law of the iteration time:
+    AISimulate's engine (Rust), and the schedulers of Vidur (Python) without Vidur's predictor of times. Requests a
+    second of CPU time on one core, ours with full metrics; all times of all requests agree, or there is no row."""
+    folder = Path(__file__).with_name("build") / "llm-peers"
+    if not folder.is_dir():
+        uv = shutil.which("uv") or str(Path(__file__).parents[1] / ".uv" / "bin" / "uv")
+        install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(folder)]
+        subprocess.run([*install, *WHEELS], check=True)
+    # In a process of its own, for Vidur is given stand-ins for packages that others need.
+    sizes = ["--requests", "500"] if quick else []
+    child = [sys.executable, __file__, str(folder), "--json", *sizes]
+    return json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    compare_aisimulate(options.folder, 20_000)
-    compare_vidur(options.folder, options.requests)
+    rows = aisimulate_rows(options.folder, 20_000) + vidur_rows(options.folder, options.requests)
+    print(json.dumps(rows) if options.json else table(rows))
 
 
 if __name__ == "__main__":

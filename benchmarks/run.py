@@ -15,6 +15,8 @@ from typing import Any
 
 import dispatching
 import kernels
+import llm
+import llm_peers
 import startup
 from measure import provenance, table
 
@@ -28,7 +30,14 @@ TABLES: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "analysis": startup.analysis,
     "start": startup.start,
     "compiling": startup.compiling,
+    "llm": llm.llm,
+    "llm_peers": llm_peers.llm_peers,
+    "llm_memory": llm.llm_memory,
 }
+
+
+# Headings of the page on performance, where the name does not do.
+TITLES = {"llm": "LLM serving", "llm_peers": "LLM serving: other simulators", "llm_memory": "LLM serving: memory"}
 
 
 def main() -> int:
@@ -49,7 +58,12 @@ def main() -> int:
             continue
         print(table(rows), flush=True)
         if not arguments.quick:
-            kept[name] = {"what": measure.__doc__, "rows": rows, "provenance": provenance()}
+            kept[name] = {
+                "title": TITLES.get(name, name.capitalize()),
+                "what": measure.__doc__,
+                "rows": rows,
+                "provenance": provenance(),
+            }
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
     return int(failed)
 

@@ -266,7 +266,8 @@ def performance(file: Path) -> str:
         )
         return "\n".join(text)
     text.append(
-        "Every timed run is checked against the exact mean response time. A ratio is the median over "
+        "Every timed run of a queue is checked against the exact mean response time, every one of LLM serving by "
+        "counting requests, tokens and blocks, or against the other program's times. A ratio is the median over "
         "repetitions that are interleaved with what they are compared with; `benchmarks/README.md` holds the "
         "rules, and what the other programs do more and less.\n"
     )
@@ -277,7 +278,7 @@ def performance(file: Path) -> str:
         align = "".join("r" if one else "l" for one in right)
         lines = [[_number(row.get(name)) for name in header] for row in rows]
         machine = [[escape(name), escape(str(value))] for name, value in part.get("provenance", {}).items()]
-        text += [f"## {escape(key.capitalize())}\n", " ".join(part["what"].split()) + "\n"]
+        text += [f"## {escape(part.get('title', key.capitalize()))}\n", " ".join(part["what"].split()) + "\n"]
         text += [table([escape(name) for name in header], lines, align)]
         text += [fold("Machine and versions", table(["", ""], machine, "ll"))] if machine else []
     return "\n".join(text)
