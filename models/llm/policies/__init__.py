@@ -38,7 +38,9 @@ Columns, all floats:
 rank may also take batch and free_tokens of the state below, as they are at the beginning of the iteration.
 
 A policy that sees cached, now, waited, idle or picks, or whose rank takes the state, orders the waiting requests anew
-at the beginning of each iteration, which is slower; one whose rank takes picks also after each admission.
+at the beginning of each iteration, one whose rank takes picks also after each admission. That costs some 10 ns a
+waiting request and iteration, and the engine does not jump over these iterations; both are spared while nobody could
+start in any order: without preemption while the batch is full or the smallest does not fit.
 
 A file may also have
 
