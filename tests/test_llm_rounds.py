@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ PLANNED = (
     "dai:chunk=7",
     "dai:chunk=12,prefill_first=1",
     "dynamicbatch:tbt_s=0.008,first_guess=10,chunk=50",
-    "fastserve-swap:base_ms=12,starve_s=0.2,ahead=0.2",
+    "fastserve-swap:base_ms=12,starve_s=0.1,every=5,ahead=0.2",
     "lightllm:longest=12,chunk=50",
     "multibin:batch=2,most_wait_s=0.1,first=3,second=8,third=15,fourth=25",
     "nestedwait:limit=20,most_wait_s=0.05,first=2,second=4,third=8,fourth=16",
@@ -163,8 +164,10 @@ def test_both_on_thousands_of_traces(folder):
 
 @pytest.mark.slow
 def test_wild_plans_break_every_rule(folder):
-    broken = {compare(seed, folder, str(folder / "fuzz.py")) for seed in range(1500)}
-    assert len({one for one in broken if isinstance(one, str)}) >= 9
+    found = [compare(seed, folder, str(folder / "fuzz.py")) for seed in range(1000)]
+    rules = {re.sub(r"-?\d+", "n", one) for one in found if isinstance(one, str)}
+    assert len(rules) >= 10, rules
+    assert sum(not isinstance(one, str) for one in found) > 400
 
 
 STEP = Hardware(name="step", compute_step_ms=1.0)
@@ -409,6 +412,15 @@ def test_fastserve_swaps_ahead_of_time():
         policy, limits = f"fastserve-swap:base_ms=2,ahead={ahead}", {"kv_tokens": kv_tokens, "block_tokens": 1}
         assert served_ms(requests, policy, law, max_batch=1, watermark=0, **limits)[1] == ends
         assert serve(requests, law, policy, max_batch=1, watermark=0, **limits).swapped_tokens == moved
+
+
+def test_fastserve_promotes_the_starved_now_and_then():
+    """Quanta of 2, 4, 8 ms: the first leaves its queues at 2 and 6 ms, three come at 6 ms and take 2 ms each."""
+    requests = some([0, 6, 6, 6], [1] * 4, [8, 2, 2, 2])
+    policy = "fastserve-swap:base_ms=2,ahead=0,starve_s=0.002"
+    assert served_ms(requests, policy, max_batch=1)[1] == [14, 8, 10, 12]
+    # After 8 iterations it has starved for 2 ms and is the first of queue 0 again.
+    assert served_ms(requests, f"{policy},every=8", max_batch=1)[1] == [10, 8, 12, 14]
 
 
 def test_elis_preempts_at_the_end_of_a_window():

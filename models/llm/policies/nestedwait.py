@@ -6,7 +6,8 @@ parameters, and fewer than the next. It takes part in an iteration if the segmen
 at its beginning, of whom n_m enter; else its requests pause with their KV. n_m is the share of answers that come to m
 times limit / (sum over segments of this share times stages), at least 1; the share is that of answers that ended
 lately. Not in the paper: a first segment whose prompts find no room takes part, all segments do most_wait_s after the
-last iteration, and the last to arrive are evicted where memory is short.
+last iteration, and the last to arrive are evicted where memory is short. It is made for loads of at least one request
+an iteration: `limit` then is about the requests in flight, no fewer than one for each stage.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ from openqueues.models.llm.planning import make_room, start
 SEES = ("todo", "held", "decoding", "generated", "arrival", "finished", "note0")
 SHAPE = "rounds"
 INFORMATION = "blind"
-PARAMETERS = {"limit": 128, "most_wait_s": 0.1, "first": 58, "second": 147, "third": 280, "fourth": 499}
+PARAMETERS = {"limit": 128, "most_wait_s": 0.02, "first": 58, "second": 147, "third": 280, "fourth": 499}
 
 
 def decide(view, plan, limit, most_wait_s, first, second, third, fourth):

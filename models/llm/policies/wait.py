@@ -5,7 +5,7 @@ Types are classes of the predicted answer o, which end at the parameters. With r
 is n_k = limit lambda_k / sum of lambda_j (o_j + 1), at least 1: `limit` requests are then in flight. Rates and mean
 answers are those of the requests seen so far. All that decode take part in an iteration. Not in the paper: an
 iteration begins at the latest most_wait_s after the last one, so that the last requests are served; the last to arrive
-are evicted where memory is short.
+are evicted where memory is short. It is made for loads of at least one request an iteration.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from openqueues.models.llm.planning import go_on, make_room, start
 SEES = ("todo", "held", "decoding", "predicted", "arrival", "note0")
 SHAPE = "rounds"
 INFORMATION = "predictions"
-PARAMETERS = {"limit": 128, "most_wait_s": 0.1, "first": 58, "second": 147, "third": 280, "fourth": 499}
+PARAMETERS = {"limit": 128, "most_wait_s": 0.02, "first": 58, "second": 147, "third": 280, "fourth": 499}
 
 
 def decide(view, plan, limit, most_wait_s, first, second, third, fourth):
