@@ -50,6 +50,8 @@ CASES = {
     "Sarathi FCFS, KV never full": ("sarathi", 5.0, 400_000, 512),
     "Sarathi SPRPT, KV often full": ("sprpt:mechanism=sarathi,preempt=true", 4.0, 40_000, 512),
     "Orca FCFS": ("orca:reserve=pow2", 4.0, 60_000, None),
+    "Sarathi FCFS planned, KV often full": ("dai", 4.0, 40_000, None),
+    "SLAI planned, KV often full": ("slai", 4.0, 40_000, None),
     "FasterTransformer": ("fastertransformer", 1.0, 400_000, None),
 }
 

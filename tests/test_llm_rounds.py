@@ -443,6 +443,7 @@ def test_nobody_sees_what_is_hidden(name):
     """Until the first request ends, longer answers change nothing; what is not in SEES changes nothing at all."""
     rng = np.random.default_rng(8)
     read = policies.policy(name)
+    assert set(read.sees) <= read.used
     assert not {"output_tokens", "left"} & set(read.sees) or read.information == "oracle"
     for _ in range(5):
         requests, law = intervals(rng, trace(rng)), replace(hardware(rng), max_batch=4)

@@ -99,7 +99,8 @@ class Policy:
         found = _functions(ast.parse(self.source))
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
-            return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+            shared = ("todo", "held", "decoding") if _PLANNING in self.source else ()
+            return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute)).union(shared)
         return frozenset(name for one in ("rank", "turn", "decide", "admit", "score") for name in found.get(one, ()))
 
 

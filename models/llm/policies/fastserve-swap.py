@@ -3,10 +3,10 @@
 Wu et al.: Fast distributed inference serving for large language models (2023), with the numbers of the published code.
 Queue p has a quantum of base_ms 2^p. A request joins the first whose quantum is at least the time of its prompt alone,
 and the next one when the iterations in which it took part since have lasted as long as its quantum; every `every`
-iterations those that have not been in one for starve_s join queue 0. The first by queue and arrival are in the iteration. Those behind them are moved to the
-host, the last first, as far as the iteration needs their room, and then until the share `ahead` of memory is free; in
-an iteration in which nobody is moved out the first of those on the host are moved back while as much stays free. The
-policy fastserve only moves or drops what must give way.
+iterations those that have not been in one for starve_s join queue 0. The first by queue and arrival are in the
+iteration. Those behind them are moved to the host, the last first, as far as the iteration needs their room, and then
+until the share `ahead` of memory is free; in an iteration in which nobody is moved out the first of those on the host
+are moved back while as much stays free. The policy fastserve only moves or drops what must give way.
 """
 
 import numpy as np
