@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,10 @@ def test_jumping_equals_walking(folder, seed):
 def test_jumping_equals_walking_for_each_policy(folder, name):
     named = str(folder / name) if name.endswith(".py") else name
     assert sum(compare(seed, folder, named) for seed in range(25)) > 0
+
+
+def test_the_slow_engine_is_short_enough_to_be_read():
+    assert len(Path(inspect.getsourcefile(SlowEngine)).read_text().splitlines()) <= 300
 
 
 @pytest.mark.slow
