@@ -1,6 +1,28 @@
-"""Policies of the engine of iterations for its tests: three mechanisms of the engine of ranks, and random plans."""
+"""For tests of policies that plan iterations: three mechanisms of the engine of ranks, random plans, small traces."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from openqueues.models.llm.engine import serve
+from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.requests import Requests
+
+STEP = Hardware(name="step", compute_step_ms=1.0)
+SWAPS = replace(STEP, kv_bytes_per_token=1000.0, swap_bytes_per_s=2e6)  # half a ms a token
+
+
+def some(arrival_ms, inputs, outputs, **more) -> Requests:
+    given = {"predicted_output_tokens": np.array(outputs, float)} | more
+    return Requests(np.array(arrival_ms) / 1000.0, np.array(inputs), np.array(outputs), **given)
+
+
+def served_ms(requests, policy, law=STEP, **setting):
+    """(first tokens, ends) in ms."""
+    served = serve(requests, law, policy, **setting)
+    return [round(one, 9) for one in served.first_token_s * 1000], [round(one, 9) for one in served.finish_s * 1000]
+
 
 BLOCKS = """
 def blocks(tokens, block):

@@ -57,6 +57,11 @@ def planned(
 ) -> Plan:
     """What serve tells its kernel. Raises InputError as it does, but for requests that do not fit."""
     order = policies.policy(policy) if isinstance(policy, str) else policy
+    if order.shape == "rounds":
+        raise InputError(
+            f"policy '{order.name}' plans whole iterations (SHAPE = 'rounds'), which only a single engine carries out: "
+            "give a policy that ranks the requests."
+        )
     switch, order = _switches(order)
     mixed, drain, paged, default_budget = MECHANISMS[switch["mechanism"]]
     check_seen(order, requests)

@@ -205,7 +205,8 @@ def _compiled(source, name, helpers, sees, parameters, arguments):
 def _kernel():
     from openqueues.models.queues.compiled import kernel
 
-    return kernel([], [_HERE / "timing.py", _HERE / "rounds_kernel.py"])
+    files = ("timing.py", "rounds_view_kernel.py", "rounds_kernel.py")
+    return kernel([], [_HERE / file for file in files])
 
 
 def _check_columns(policy: Policy, requests: Requests) -> None:
@@ -223,7 +224,7 @@ def _check_columns(policy: Policy, requests: Requests) -> None:
 
 
 def _rows(requests: Requests, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's tables job (n, 7) and real (n, 11), see rounds_kernel.py."""
+    """The kernel's tables job (n, 7) and real (n, 11), see rounds_view_kernel.py."""
     n = len(requests)
     job, real = np.zeros((n, 7), np.int64), np.full((n, 11), np.nan)
     job[:, 0], job[:, 1] = requests.input_tokens, requests.output_tokens
