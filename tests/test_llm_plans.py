@@ -1,11 +1,13 @@
-"""Policies that plan iterations, ELIS and the prefix-aware volume, each on a trace to follow by hand: a step takes 1 ms."""
+"""Policies that plan iterations, ELIS and prefix-aware volume, on traces to follow by hand, and closed forms."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from openqueues.models.llm.engine import serve
+from openqueues.models.llm.hardware import Hardware
 from rounds_cases import STEP, SWAPS, served_ms, some
 
 
@@ -128,3 +130,27 @@ def test_the_volume_counts_what_the_prefix_cache_lacks():
     )  # fmt: skip
     assert served_ms(requests, "prefixvolume", max_batch=1, block_tokens=4)[1] == [2, 6, 4]
     assert served_ms(requests, "prefixvolume:prefix_cache=false", max_batch=1, block_tokens=4)[1] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("prefill_first", [0, 1])
+def test_work_conserving_orders_serve_at_the_rate_of_full_iterations(prefill_first):
+    """Theorem 2 of Dai et al.: 512 tokens in 11.28 + 4 x 35.47 ms, of 100 + 99 tokens to compute a request."""
+    law, n = Hardware(name="dai", decode_step_ms=11.28, prefill_step_ms=11.28, tile_tokens=128, tile_ms=35.47), 8000
+    requests = some(np.zeros(n), np.full(n, 100), np.full(n, 100))
+    served = serve(requests, law, f"dai:chunk=512,prefill_first={prefill_first}", max_batch=n)
+    fastest = n * 199 / 512 * 0.15316
+    assert fastest - 1e-9 <= served.makespan_s < 1.01 * fastest
+
+
+@pytest.mark.parametrize(
+    ("ends", "width"), [("101,second=201,third=301,fourth=401", 100), ("600,second=700,third=800,fourth=900", 500)]
+)
+def test_multi_bin_batches_last_as_long_as_the_longest_of_their_bin(ends, width):
+    """Guldogan et al.: the longest of B uniform lengths is on average B / (B + 1) of their bin above its start."""
+    rng, batch = np.random.default_rng(2), 8
+    outputs = rng.permutation(np.concatenate([rng.integers(low, low + 100, 40 * batch) for low in range(1, 501, 100)]))
+    served = serve(some(np.zeros(1600), np.ones(1600), outputs), STEP, f"multibin:batch={batch},first={ends}")
+    batches = 1600 // batch
+    expected = 250.5 + width * (batch / (batch + 1) - 0.5)
+    # The longest of 8 has a standard deviation of 0.1 of the width.
+    assert abs(served.makespan_s * 1000 / batches - expected) < 3 * 0.1 * width / batches**0.5
