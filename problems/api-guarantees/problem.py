@@ -3,7 +3,8 @@
 A point has the keys n, calls (short or long), arrivals (together or spread) and may have error (parameter of the
 lognormal error of predicted durations, default 0), chunk, swap and memory (numbers in place of those of the law).
 
-    n = 3 or 4     that many requests, small enough for the optimum; the reference is that optimum
+    n = 3 or 4     that many requests, small enough for the optimum; the reference is that optimum, or
+                   the best schedule found where NODES starts were too few for a proof
     n = "many"     40 requests; the reference is a proven lower bound on the total latency of the instance
     n = "search"   three requests, changed step by step so as to make the policy's ratio to the optimum worse; `jobs`
                    is the number of steps
@@ -52,8 +53,7 @@ def simulate(point, policy, seed, jobs):
     rows = []
     for number in range(min(jobs, INSTANCES if few else MANY)):
         requests, setting = _instance(tuple(sorted(point.items())), seed + number)
-        total, proven = _optimum(requests, setting) if few else (_bound(requests, setting), True)
-        rows.append((*_served(requests, setting, chosen, total), proven))
+        rows.append(_compared(requests, setting, chosen, few, NODES))
     return _metrics(rows)
 
 
@@ -78,31 +78,22 @@ def _metrics(rows):
     }
 
 
-def _served(requests, setting, chosen, reference):
+def _compared(requests, setting, chosen, few, nodes):
+    """(ratio, mean latency, share of calls whose context was discarded, whether the reference is proven)."""
+    from openqueues.models.llm.hindsight_calls import latency_bound, optimum
     from openqueues.models.llm.unit_time_calls import serve_calls
 
     memory, chunk, swap = setting
     served = serve_calls(requests, memory, chosen, chunk=chunk, swap=swap)
     if not served.completed.all():
-        return math.inf, math.inf, math.nan
+        return math.inf, math.inf, math.nan, False
     total = int((served.finish - requests.arrival).sum())
+    reference, proven = latency_bound(requests, memory), True
+    if few:
+        best = optimum(requests, memory, chunk=chunk, swap=swap, nodes=nodes, known=total)
+        reference, proven = best.total, best.proven
     calls = max(int((requests.call > 0).sum()), 1)
-    return total / reference, total / len(requests), served.discarded / calls
-
-
-def _optimum(requests, setting, nodes=NODES):
-    """(least total latency found, whether proven)."""
-    from openqueues.models.llm.hindsight_calls import optimum
-
-    memory, chunk, swap = setting
-    best = optimum(requests, memory, chunk=chunk, swap=swap, nodes=nodes)
-    return best.total, best.proven
-
-
-def _bound(requests, setting):
-    from openqueues.models.llm.hindsight_calls import latency_bound
-
-    return latency_bound(requests, setting[0])
+    return total / reference, total / len(requests), served.discarded / calls, proven
 
 
 @lru_cache(maxsize=256)
@@ -141,7 +132,7 @@ def _searched(point, chosen, seed, steps):
 
     (requests, setting), generator = _instance(tuple(sorted(point.items())), seed), streams(seed).routing
     longest = LONGEST["few"][point["calls"]]
-    worst = _tried(requests, setting, chosen)
+    worst = _compared(requests, setting, chosen, True, FEWER)
     for _ in range(steps):
         i = int(generator.integers(len(requests)))
         rows = [slice(requests.first[k], requests.first[k + 1]) for k in range(len(requests))]
@@ -161,15 +152,10 @@ def _searched(point, chosen, seed, steps):
             continue
         order = np.argsort(arrival, kind="stable")
         changed = calls(*([one[k] for k in order] for one in (arrival, prompt, output, call)))
-        found = _tried(changed, setting, chosen)
+        found = _compared(changed, setting, chosen, True, FEWER)
         if found[-1] and (found[0] >= worst[0] or not worst[-1]):
             requests, worst = changed, found
     return _metrics([worst])
-
-
-def _tried(requests, setting, chosen):
-    total, proven = _optimum(requests, setting, FEWER)
-    return (*_served(requests, setting, chosen, total), proven)
 
 
 def _alike(recompute, chosen):
@@ -178,7 +164,7 @@ def _alike(recompute, chosen):
     schedules: one request after another, each context preserved; and all first tokens, then one after another, each
     context computed again. So this ratio is at most that to the optimum.
     """
-    from openqueues.models.llm.unit_time_calls import calls
+    from openqueues.models.llm.unit_time_calls import calls, serve_calls
 
     r, n = recompute, ALIKE
     if isinstance(r, bool) or not isinstance(r, int) or r < 2:
@@ -191,5 +177,7 @@ def _alike(recompute, chosen):
             end = max(end, n, k + last) + r + 1
             again += end
         requests = calls([0] * n, [r - 1] * n, [[1, 1]] * n, [[last]] * n)
-        found.append((*_served(requests, (r + 1, 1, 0), chosen, min(preserved, again)), True))
+        served = serve_calls(requests, r + 1, chosen, chunk=1)
+        total = int(served.finish.sum()) if served.completed.all() else math.inf
+        found.append((total / min(preserved, again), total / n, served.discarded / n, True))
     return _metrics([max(found)])
