@@ -1,7 +1,8 @@
 """Unit-time requests that make API calls: policies against the optimum in hindsight and proven bounds.
 
 A point has the keys n, calls (short or long), arrivals (together or spread) and may have error (parameter of the
-lognormal error of predicted durations, default 0), chunk, swap and memory (numbers in place of those of the law).
+lognormal error of predicted durations, default 0), chunk and swap (numbers in place of those of the law) and room (a
+factor of the memory).
 
     n = 3 or 4     that many requests, small enough for the optimum; the reference is that optimum, or
                    the best schedule found where NODES starts were too few for a proof
@@ -23,7 +24,7 @@ from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.streams import streams
 
-INSTANCES, MANY, STEPS = 10, 50, 30
+INSTANCES, MANY, STEPS = 10, 10, 30
 NODES, FEWER = 300_000, 30_000  # starts tried for the proof of an optimum; in a search
 LAWS = {  # memory, prompt, most segments, most output (None: what fits), chunk, swap, slots of the arrivals
     "few": ((20, 30), (1, 5), 3, None, 4, 8, 30),
@@ -31,7 +32,7 @@ LAWS = {  # memory, prompt, most segments, most output (None: what fits), chunk,
 }
 LONGEST = {"few": {"short": 5, "long": 25}, "many": {"short": 5, "long": 50}}
 ALIKE = 30
-KEYS = ("n", "calls", "arrivals", "error", "chunk", "swap", "memory", "recompute")
+KEYS = ("n", "calls", "arrivals", "error", "chunk", "swap", "room", "recompute")
 
 
 def simulate(point, policy, seed, jobs):
@@ -108,7 +109,7 @@ def _instance(key, seed):
     n = {"many": 40, "search": 3}.get(point["n"], point["n"])
     drawn = streams(seed)
     memory = int(drawn.sizes.integers(sizes[0], sizes[1] + 1))
-    memory, chunk, swap = point.get("memory", memory), point.get("chunk", chunk), point.get("swap", swap)
+    chunk, swap = point.get("chunk", chunk), point.get("swap", swap)
     prompt, output, call, told = [], [], [], []
     for _ in range(n):
         count = int(drawn.sizes.integers(1, segments + 1))
@@ -123,7 +124,7 @@ def _instance(key, seed):
         if slots is None:  # as many as the memory needs for what is held
             slots = int(volume_of(calls(arrival, prompt, output, call)).sum() / memory)
         arrival = np.sort(drawn.gaps.integers(0, slots + 1, n))
-    return calls(arrival, prompt, output, call, told), (memory, chunk, swap)
+    return calls(arrival, prompt, output, call, told), (memory * point.get("room", 1), chunk, swap)
 
 
 def _searched(point, chosen, seed, steps):
