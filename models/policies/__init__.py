@@ -97,11 +97,12 @@ class Policy:
     def used(self) -> frozenset[str]:
         """Arguments of the functions that a model may call; of decide(view, ...) the fields of view that it reads."""
         found = _functions(ast.parse(self.source))
+        functions = ("rank", "turn", "decide", "admit", "score", "accept", "learn")
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
             shared = ("todo", "held", "decoding") if _PLANNING in self.source else ()
             return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute)).union(shared)
-        return frozenset(name for one in ("rank", "turn", "decide", "admit", "score") for name in found.get(one, ()))
+        return frozenset(name for one in functions for name in found.get(one, ()))
 
 
 @cache
