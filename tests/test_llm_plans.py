@@ -12,11 +12,11 @@ from rounds_cases import STEP, SWAPS, served_ms, some
 
 
 def test_rad_prefills_a_tile_until_a_tile_of_requests_decodes():
-    """0-2 the first prompt, 2-3 the second, 3-4 both decode and the second ends, 4-5 the third, 5-6 both decode."""
+    """0-2 the first prompt, 1-3 the second, 2-3 the third, 3-4 all decode, and the last two end."""
     requests = some([0, 0, 0], [3, 2, 1], [3, 2, 2])
-    assert served_ms(requests, "rad:tile=2") == ([2, 3, 5], [6, 4, 6])
-    # With a tile of 4 all three are prefilled first.
-    assert served_ms(requests, "rad:tile=4") == ([1, 2, 3], [5, 4, 4])
+    assert served_ms(requests, "rad:tile=2") == ([2, 3, 3], [5, 4, 4])
+    # With a tile of 4 the first prompt ends at 1 ms, and decodes when the others have, too.
+    assert served_ms(requests, "rad:tile=4") == ([1, 2, 2], [4, 3, 3])
 
 
 def test_work_conserving_orders_fill_the_budget_with_decoding_or_with_prompts_first():

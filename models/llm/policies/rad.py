@@ -1,12 +1,13 @@
-"""RAD: decode as soon as a tile of requests can, else one tile of the oldest prompt.
+"""RAD: decode as soon as a tile of requests can, else one tile of the oldest prompts.
 
 Bari, Hegde, de Veciana: Optimal scheduling algorithms for LLM inference, theory and practice (2025): resource-aware
 dynamic scheduling. An iteration decodes where at least `tile` requests can, or max_batch, or no prompt is left;
-otherwise it computes up to `tile` tokens of the oldest prompt. Memory, which the paper has no limit of: a prompt begins
-where its blocks are free; where a decoding step lacks blocks, those that arrived last are evicted.
+otherwise it computes `tile` tokens of prompts, in order of arrival; in the paper prompts are whole tiles. Memory, which
+the paper has no limit of: a prompt begins where its blocks are free; where a decoding step lacks blocks, those that
+arrived last are evicted.
 """
 
-from openqueues.models.llm.planning import EVICT, go_on, make_room, start
+from openqueues.models.llm.planning import go_on, make_room, start
 
 SEES = ("todo", "held", "decoding")
 SHAPE = "rounds"
@@ -14,21 +15,17 @@ PARAMETERS = {"tile": 128}
 
 
 def decide(view, plan, tile):
-    decoding, prompt = 0, -1
-    for k in range(plan.size):
-        if view.decoding[k] > 0.0:
-            decoding += 1
-        elif prompt < 0:
-            prompt = k
+    decoding = (view.decoding > 0.0).sum()
     free, running = make_room(view, plan)
-    if prompt >= 0 and decoding < min(tile, min(view.max_batch, view.budget)) and plan[prompt] != EVICT:
-        tokens = min(tile, view.budget)
-        if view.held[prompt] > 0.0:
-            plan[prompt] = int(min(view.todo[prompt], tokens))
-            return 0.0
-        if start(view, plan, prompt, free, running, tokens)[0]:
-            return 0.0
-    if go_on(view, plan, min(view.budget, float(view.max_batch)), 1.0) == min(view.budget, float(view.max_batch)):
-        # Nobody can decode: prompts that were begun lack the room for an older one that was evicted.
-        go_on(view, plan, min(tile, view.budget), 0.0)
+    if decoding < min(plan.size, min(tile, min(view.max_batch, view.budget))):
+        tokens = go_on(view, plan, min(tile, view.budget), 0.0)
+        for k in range(plan.size):
+            if view.held[k] == 0.0 or plan[k] < 0:
+                began = False
+                if plan[k] == 0:
+                    began, free, running, tokens = start(view, plan, k, free, running, tokens)
+                if not began:
+                    break
+    if not (plan > 0).any():
+        go_on(view, plan, view.budget, 1.0)
     return 0.0
