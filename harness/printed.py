@@ -83,11 +83,11 @@ def apart(a: Printed, b: Printed) -> float:
 def inside(text: Printed, value: float, width: float, noise: float) -> str:
     """Whether value ± width lies in a print that is no single number: "yes", "below", "above" or "across" an end.
 
-    The print's ends may be off by their rounding and the relative noise.
+    The print's ends may be off by the relative noise, but not by rounding: 1.6 times is not "2 to 4 times".
     """
     low, high = map(float, text.ends)
-    low -= half_unit(text.low) + noise * abs(low)
-    high = math.inf if text.largest else high + half_unit(text.high) + noise * abs(high)
+    low -= noise * abs(low)
+    high = math.inf if text.largest else high + noise * abs(high)
     if value + width < low:
         return "below"
     if value - width > high:

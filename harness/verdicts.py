@@ -2,8 +2,9 @@
 
 A print made by a formula must be the exact value, rounded. A print that was simulated may miss it by its own
 noise, which the entry states. Where no exact value is known, our simulation stands for it if its interval is
-narrow enough. A printed range agrees where it holds our whole interval, and differs where it holds none of it.
-A print of the largest value ("up to 5.1") agrees where our largest one reaches it, however far it goes beyond.
+narrow enough. A printed range, whose ends are taken as printed, agrees where it holds our whole interval, and differs
+where it holds none of it. A print of the largest value ("up to 5.1") agrees where our largest one reaches it,
+however far it goes beyond.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _row(
     by_analysis = math.isfinite(exact)
     reference, interval = (exact, exact_error) if by_analysis else (simulated, width)
     nearest = value.nearest(reference)
-    own = half_unit(nearest) + noise * abs(float(nearest))
+    own = noise * abs(float(nearest)) + (half_unit(nearest) if value.single else 0.0)
     allowed, gap = own + interval, value.gap(reference) if math.isfinite(reference) else math.nan
     if not math.isfinite(allowed):
         verdict, reason = "cannot tell", _why_missing(next(one for one in ours if not _has_value(one)))
@@ -144,7 +145,8 @@ def _row(
         verdict, reason = _judge_range(value, reference, interval, noise, whole)
         if value.largest:
             at = f"at {expected.rows} {points[place].parameters[expected.rows]}"
-            reason = f"the largest of {len(points)} here, {at}, is {reason}"
+            count = sum(map(_has_value, ours))
+            reason = f"the largest of {count} here, {at}, is {reason}"
     return {
         "experiment": expected.experiment,
         "parameters": _common(points, expected.rows if row == ALL else ""),

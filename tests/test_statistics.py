@@ -380,7 +380,9 @@ def ranged(entry, values, columns=("fcfs",)):
         ("1.5..1.95", "differs", -0.025),
         ("2.03..2.5", "differs", 0.015),
         ("2.01..2.5", "cannot tell", 0.005),
-        ("1.5..2.0", "agrees", 0),
+        ("1..1.95", "differs", -0.025),
+        ("3..4", "differs", 0.5),
+        ("1.5..2.0", "cannot tell", 0),
     ],
 )
 def test_a_range_holds_our_interval_or_none_of_it(entry, range_, verdict, deviation):

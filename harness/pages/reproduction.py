@@ -203,7 +203,7 @@ def _finding(source: str, policy: str, rows: list[dict]) -> str:
 
 
 def _rounding(row: dict) -> float:
-    return half_unit(read(row["printed"]).nearest(row["simulated"]))
+    return half_unit(row["printed"]) if read(row["printed"]).single else 0.0
 
 
 def _reference(row: dict) -> str:
