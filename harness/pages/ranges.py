@@ -29,13 +29,13 @@ def draw(panels: list[tuple[str, list[Expected], list[dict]]]) -> Figure | None:
     columns = min(len(chosen), 2)
     lines = -(-len(chosen) // columns)
     drawn = style.figure(8.0, 2.9 * lines + 0.4)
-    axes = drawn.subplots(lines, columns, squeeze=False).flat
+    axes = list(drawn.subplots(lines, columns, squeeze=False).flat)
     seen: dict[str, None] = {}
     for axis, (title, group, rows) in zip(axes, chosen, strict=False):
         _panel(axis, group, rows)
         axis.set_title("\n".join(_wrapped(title, 46 if columns > 1 else 96)))
         seen |= dict.fromkeys(row["policy"] for row in rows)
-    for axis in list(axes)[len(chosen) :]:
+    for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     style.legend(drawn, list(seen), lines=False)
     return drawn
