@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+import pandas
 import pytest
 import small_entries
 from openqueues import book, registry, runner
+from openqueues.entry import Experiment, Metric
 from openqueues.models.errors import InputError
-from openqueues.pages import markdown, style
+from openqueues.pages import figures, markdown, style
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (1400, 390)  # pixels: a desk, a phone
@@ -221,6 +224,17 @@ def test_a_policy_looks_the_same_everywhere():
     assert len(set(fixed)) == len(fixed)
     preemptive, other = style.look("onebit"), style.look("onebit:preemptive=false")
     assert (preemptive.colour, preemptive.dashed, other.dashed) == (other.colour, False, True)
+
+
+def test_a_load_of_one_and_more_is_drawn():
+    """A queue that loses or refuses work may have it; below 1 the axis is logarithmic in 1/(1 - load)."""
+    for loads, name in (([0.5, 0.9], "logarithmic"), ([0.5, 1.0, 1.5], "load")):
+        experiment = Experiment(name="loads", title="Load", grid={"load": loads}, x="load")
+        rows = {"policy": "fcfs", "load": loads, "mean": [1.0] * len(loads), "halfwidth": 0.1, "exact": np.nan}
+        (drawing,) = figures.draw(experiment, Metric(name="t", unit="s"), pandas.DataFrame(rows), ["fcfs"])
+        assert name in drawing.figure.axes[0].get_xlabel()
+        ticks = drawing.figure.axes[0].get_xticks()
+        assert np.allclose(ticks, 1 / (1 - np.array(loads)) if max(loads) < 1 else loads)
 
 
 @pytest.mark.parametrize(

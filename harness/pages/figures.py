@@ -81,7 +81,8 @@ def _one(
     combinations = list(itertools.product(*(_values(experiment, data, key) for key in keys)))
     numeric = all(isinstance(value, (int, float)) for value in experiment.grid[experiment.x])
     policies = [policy for policy in policies if (data["policy"] == policy).any()]
-    scaled = numeric and experiment.x == "load" and _explodes(data)
+    heavy = _heavy(experiment, data)
+    scaled = heavy and _explodes(data)
     columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
     rows = math.ceil(len(combinations) / columns)
     categories = 0 if numeric else len(_values(experiment, data, experiment.x))
@@ -104,7 +105,7 @@ def _one(
             axis.set_title(_words(dict(zip(keys, chosen, strict=True))), pad=6)
         if numeric:
             _lines(axis, experiment, part, order, scaled)
-            axis.set_xlabel(_axis_name(experiment.x) if place >= len(combinations) - columns else "")
+            axis.set_xlabel(_axis_name(experiment.x, heavy) if place >= len(combinations) - columns else "")
             axis.set_ylabel(
                 _metric_name(metric, scaled, height) if place % columns == 0 else ""
             )
@@ -120,6 +121,11 @@ def _one(
     named = ", ".join(map(style.name, order))
     alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {named}{more}"
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
+
+
+def _heavy(experiment: Experiment, data: pandas.DataFrame) -> bool:
+    """Whether the axis is a load that stays below 1; where some load is 1 or more it is an axis like others."""
+    return experiment.x == "load" and all(0 <= load < 1 for load in data["load"])
 
 
 def _explodes(data: pandas.DataFrame) -> bool:
@@ -143,7 +149,8 @@ def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) 
 def _lines(
     axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool
 ) -> None:
-    place = (lambda x: 1 / (1 - x)) if experiment.x == "load" else (lambda x: x)
+    heavy = _heavy(experiment, data)
+    place = (lambda x: 1 / (1 - x)) if heavy else (lambda x: x)
     for layer, policy in enumerate(policies):
         look = style.look(policy)
         own = data[data["policy"] == policy].sort_values(experiment.x)
@@ -176,7 +183,7 @@ def _lines(
                 place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common
             )
     values = sorted({value for value in data[experiment.x]})
-    if experiment.x == "load" and len(values) > 1:
+    if heavy and len(values) > 1:
         axis.set_xscale("log")
     elif len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 30:
         axis.set_xscale("log")
@@ -328,8 +335,8 @@ def _words(chosen: dict) -> str:
     )
 
 
-def _axis_name(key: str) -> str:
-    return "load (logarithmic in 1/(1 − load))" if key == "load" else key.replace("_", " ")
+def _axis_name(key: str, heavy: bool) -> str:
+    return "load (logarithmic in 1/(1 − load))" if heavy else key.replace("_", " ")
 
 
 def _metric_name(metric: Metric, scaled: bool, inches: float = WIDTH) -> str:
