@@ -36,7 +36,7 @@ def of_class(programs: Programs, kind: str):
 
 @pytest.mark.parametrize("kind", calls.CLASSES)
 def test_calls_have_the_measured_means(kind):
-    programs = calls.with_calls("poisson:rate=3", 3000, seed=1, mix=kind, data="fitted")
+    programs = calls.with_calls("poisson:rate=3", 2000, seed=1, mix=kind, data="fitted")
     delays, each = of_class(programs, kind)
     mean, deviation, number = MEASURED[kind]
     assert delays.mean() == pytest.approx(mean, rel=0.05) and delays.std() == pytest.approx(deviation, rel=0.08)
@@ -46,7 +46,7 @@ def test_calls_have_the_measured_means(kind):
 
 @pytest.mark.parametrize("kind", calls.CLASSES)
 def test_published_calls_have_the_published_means(kind):
-    programs = calls.with_calls("poisson:rate=3", 2000, seed=2, mix=kind, data="published")
+    programs = calls.with_calls("poisson:rate=3", 1500, seed=2, mix=kind, data="published")
     delays, each = of_class(programs, kind)
     (mean, deviation), (number, _) = calls.PUBLISHED[kind]
     # After the last call of image and others nothing follows.

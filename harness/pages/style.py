@@ -85,6 +85,12 @@ NAMES = {
     "dai": "work-conserving",
     "dynamicbatch": "dynamic batch",
     "prefixvolume": "prefix-aware volume",
+    "infercept": "InferCept",
+    "inferceptoracle": "InferCept, true times",
+    "lamps": "LAMPS",
+    "autellix": "Autellix",
+    "criticalpath": "shortest path",
+    "fairprogram": "fair by program",
 }
 
 

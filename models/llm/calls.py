@@ -169,20 +169,23 @@ def _drawn(kind: str, law: dict, uniform: np.ndarray, data: str) -> Row:
     each = uniform[4:].reshape(MOST_CALLS, 3)[:calls]
 
     def of(quantity, column):
-        return [float(np.interp(each[k, column], LEVELS, law[quantity][k % turns])) for k in range(calls)]
+        values = np.empty(calls)
+        for turn in range(turns):
+            values[turn::turns] = np.interp(each[turn::turns, column], LEVELS, law[quantity][turn])
+        return values
 
-    output = [max(round(value), 1) for value in of("output", 0)]
-    returned = [max(round(value), 0) for value in of("returned", 2)]
-    delay = [_gamma(mean, sd, u) for u in each[:, 1]] if data == "published" else of("delay", 1)
+    output = np.maximum(np.rint(of("output", 0)), 1).astype(np.int64)
+    returned = np.maximum(np.rint(of("returned", 2)), 0).astype(np.int64)
+    delay = _gamma(mean, sd, each[:, 1]) if data == "published" else of("delay", 1)
     prompt = max(round(float(np.interp(uniform[2], LEVELS, law["prompt"]))), 1)
     last = max(round(float(np.interp(uniform[3], LEVELS, law["last"]))), 1) if law["last"] else 0
-    return Row(kind, prompt, tuple(output), tuple(delay), tuple(returned), last)
+    return Row(kind, prompt, tuple(output.tolist()), tuple(delay.tolist()), tuple(returned.tolist()), last)
 
 
-def _gamma(mean: float, sd: float, level: float) -> float:
-    """The quantile of a gamma law."""
+def _gamma(mean: float, sd: float, level):
+    """The quantiles of a gamma law at one level or several."""
     shape = (mean / sd) ** 2
-    return float(gammaincinv(shape, level) * mean / shape)
+    return gammaincinv(shape, level) * mean / shape
 
 
 def _mean_delay(kind: str, law: dict, data: str) -> list[float]:

@@ -11,7 +11,7 @@ The clock of the cluster goes from event to event; iterations begin in their ord
 instance is its state at the end of the iteration that it is in, but for `requests`, which leave when they have ended.
 
 For whoever builds on this: the kernel keeps a heap of events (time, kind, number); `release(c, i, time)` of
-cluster_state_kernel.py lets request i arrive, now or later, and `ended(c, i, time)` of cluster_hooks_kernel.py is
+cluster_state_kernel.py lets request i arrive, now or later, and `ended(c, i, time)` of programs_kernel.py is
 called for each completion in order of time, before any iteration that begins then (with `reactive`: otherwise other
 instances, and the one it ended at, may already have run further, up to the next arrival).
 """
@@ -27,8 +27,9 @@ from pathlib import Path
 
 import numpy as np
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.llm import plans, ranking, routers
+from openqueues.models.llm import plans, ranking, routers, stages
 from openqueues.models.llm.hardware import Hardware, hardware_law
+from openqueues.models.llm.programs import Programs
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import Policy
 from openqueues.models.streams import derive_seed
@@ -99,6 +100,12 @@ class ServedCluster:
     """int64, the last instance that a request was sent to, -1 if it was to none."""
     refused: np.ndarray
     """bool"""
+    cancelled: np.ndarray
+    """bool, of a stage that nobody waited for any longer; false for plain requests."""
+    arrival_s: np.ndarray
+    """When a request arrived, or the stage of a program; nan for one that never did."""
+    wasted_tokens: int
+    """Output tokens that cancelled stages had made."""
     iterations: np.ndarray
     preemptions: np.ndarray
     recomputed_tokens: np.ndarray
@@ -130,7 +137,7 @@ class ServedCluster:
 
 
 def serve_cluster(
-    requests: Requests,
+    requests: Requests | Programs,
     cluster: Cluster,
     policy: str | Policy,
     router: str | Policy = "jsq",
@@ -149,6 +156,11 @@ def serve_cluster(
 
     Raises InputError as serve does, for a cluster that cannot serve a request, and for a router that breaks its rules.
     """
+    programs = requests if isinstance(requests, Programs) else None
+    if programs is not None:
+        if model is not None or values is not None:
+            raise InputError("programs say their model and values themselves: leave these arguments out.")
+        requests, model, values = programs.requests, programs.model, programs.values
     each, n = cluster.each, len(requests)
     sends = routers.router(router) if isinstance(router, str) else router
     _check_router(sends, requests)
@@ -163,6 +175,7 @@ def serve_cluster(
             token_budget=one.token_budget,
             block_tokens=block_tokens,
             watermark=watermark,
+            programs=programs,
         )
         for one in kinds
     ]
@@ -171,6 +184,8 @@ def serve_cluster(
     _check_fits(requests, wanted, each, [made[place] for place in plan_of])
     orders, policy_of = _orders(made)
     job, real = _tables(requests)
+    first = np.arange(n) if programs is None else stages.arrive(programs, real)
+    told = stages.tables(programs)
     # All prefix caches have the same tree, since they share the size of a block; the others have none.
     tree, path_start, path = next((plan.tree for plan in made if plan.setting[15]), made[0].tree)
     fleet, meter = np.zeros((len(each), 13), np.int64), np.zeros((len(each), 7))
@@ -179,6 +194,8 @@ def serve_cluster(
     fleet[:, 5] = fleet[:, 10] = -1
     meter[:, 1], meter[:, 5] = -np.inf, [_price(one) for one in each]
     own = [float(value) for key, value in sends.parameters.items() if key != "choices"]
+    # Where each stage is a program of its own, nothing that happens at one instance changes what comes to the others.
+    reactive = int(programs is not None and programs.count < n)
     columns = np.zeros(len(routers.COLUMNS) + routers.MOST_PARAMETERS)
     columns[len(routers.COLUMNS) : len(routers.COLUMNS) + len(own)] = own
     count, clock, total = _kernel()(
@@ -200,12 +217,17 @@ def serve_cluster(
         meter,
         wanted,
         _values(values, n),
-        np.arange(n),
+        first,
         columns,
-        (int(sends.parameters.get("choices", 0)), _looks(sends), derive_seed("router", seed), 0),
+        (int(sends.parameters.get("choices", 0)), _looks(sends), derive_seed("router", seed), reactive),
+        told,
+        tuple(ranking.handle_of(order) for order in orders),
+        stages.slots(orders),
     )
+    if programs is not None:
+        stages.check_refused(programs, job[:, 4] == 8, sends.name)
     _check_end(count, total, fleet, job, requests, [made[place].policy for place in plan_of], sends)
-    return _result(requests, each, job, real, count, clock, fleet, meter, total)
+    return _result(requests, each, job, real, count, clock, fleet, meter, total, told[-1])
 
 
 def _check_router(router: Policy, requests: Requests) -> None:
@@ -278,7 +300,7 @@ def _orders(made: list[plans.Plan]) -> tuple[list[Policy], list[int]]:
 
 
 def _tables(requests: Requests) -> tuple[np.ndarray, np.ndarray]:
-    """job (n, 17) and real (n, 11) of cluster_state_kernel.py."""
+    """job (n, 18) and real (n, 11) of cluster_state_kernel.py."""
     job, real = plans.rows(requests)
     n = len(requests)
     links = np.full((n, 3), -1, np.int64)
@@ -308,9 +330,8 @@ def _kernel() -> Callable:
     from openqueues.models.queues.compiled import kernel
 
     engine = ("timing.py", "state_kernel.py", "prefix_kernel.py", "memory_kernel.py", "engine_kernel.py")
-    own = ("state", "hooks", "route")
-    files = (*engine, *(f"cluster_{part}_kernel.py" for part in own), "cluster_kernel.py")
-    compiled = kernel([], [_HERE / file for file in files], heap_width=2)
+    own = ("cluster_state_kernel.py", "programs_kernel.py", "cluster_route_kernel.py", "cluster_kernel.py")
+    compiled = kernel([], [_HERE / file for file in (*engine, *own)], heap_width=2)
 
     def run(*arguments):
         # Functions in a tuple are a feature that numba calls experimental each time that it sees one.
@@ -344,18 +365,20 @@ def _check_end(count, total, fleet, job, requests, orders, router) -> None:
                 f"policy '{order.name}' preempts without end ({int(count[k, 14])} times at instance {k}): a running "
                 "request must not rank behind those that it took the place of."
             )
+        stages.check_handled(why, order)
         raise InputError(
             f"policy '{order.name}' admits none of the {int(count[k, 5])} requests that wait at instance {k} while "
             "nothing runs there and none is to come: admit one then."
         )
     done = job[:, 4] == 4
-    lost = total[1] + total[3] != len(requests) or done.sum() != total[1] or fleet[:, 7].any()
+    gone = total[1] + total[3] + (job[:, 4] == 9).sum()
+    lost = gone != len(requests) or done.sum() != total[1] or fleet[:, 7].any()
     if lost or not np.array_equal(job[done, 2], requests.output_tokens[done]) or count[:, [1, 3, 10, 18, 24, 25]].any():
         raise RuntimeError("the cluster lost requests, tokens or blocks: please report this.")
 
 
-def _result(requests, each, job, real, count, clock, fleet, meter, total) -> ServedCluster:
-    start, done = real[0, 0], job[:, 4] == 4
+def _result(requests, each, job, real, count, clock, fleet, meter, total, wasted) -> ServedCluster:
+    start, done = requests.arrival_s[0] * 1000.0, job[:, 4] == 4
     end = np.max(real[done, 6], initial=start)
     span_s = float((end - start) / 1000.0)
     busy_s, up_s = clock[:, 2] / 1000.0, np.full(len(each), span_s)
@@ -368,8 +391,11 @@ def _result(requests, each, job, real, count, clock, fleet, meter, total) -> Ser
         first_token_s=real[:, 5] / 1000.0,
         finish_s=real[:, 6] / 1000.0,
         preemptions_of=job[:, 7].copy(),
-        instance=job[:, 14].copy(),
+        instance=job[:, 15].copy(),
         refused=job[:, 4] == 8,
+        cancelled=job[:, 4] == 9,
+        arrival_s=np.where(np.isnan(real[:, 10]), np.nan, real[:, 0] / 1000.0),
+        wasted_tokens=int(wasted.sum()),
         **{name: count[:, place].copy() for name, place in _COUNTS.items()},
         peak_kv_tokens=count[:, 17].copy(),
         mean_kv_tokens=mean_kv,
@@ -377,7 +403,7 @@ def _result(requests, each, job, real, count, clock, fleet, meter, total) -> Ser
         busy_s=busy_s,
         up_s=up_s,
         routed=fleet[:, 8].copy(),
-        output_tokens_of=np.bincount(job[done, 14], requests.output_tokens[done], len(each)).astype(np.int64),
+        output_tokens_of=np.bincount(job[done, 15], requests.output_tokens[done], len(each)).astype(np.int64),
         usd=meter[:, 5] * up_s / 3600.0,
         energy_j=np.array([np.nan if one is None else one for one in energy]),
         role=fleet[:, 0].copy(),

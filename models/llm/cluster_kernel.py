@@ -80,18 +80,22 @@ def serve(
     first,
     columns,
     more,
+    stages,
+    handles,
+    slots,
 ):
     """Serve all requests in a cluster of K instances; fills job, real, fleet and meter as the engine's serve does.
 
-    ranks, admits: four functions of policies each; score_of: the router's. job (n, 17), real (n, 11), constants (K, .),
+    ranks, admits: four functions of policies each; score_of: the router's. job (n, 18), real (n, 11), constants (K, .),
     trees (K, ., 5), setting (K, 21), reserved (plans, n), fleet (K, 13), meter (K, 7): see cluster_state_kernel.py.
     model_of (n,): the model that must serve a request, -1 any; values (n, 4): columns of the request for routers.
     first: the requests that arrive by themselves, in order of time. columns (37,): the router's, of which the last four
-    are its parameters. more: (choices, looks, seed, reactive).
+    are its parameters. more: (choices, looks, seed, reactive). stages, handles, slots: see programs_kernel.py.
     Returns (count (K, COUNTS), clock (K, 6), total).
     """
     n, instances = job.shape[0], fleet.shape[0]
     choices, looks, seed, reactive = more
+    stages = Stages(*stages)
     block, most_running, leaves = setting[0, 0], 0, 0
     for k in range(instances):
         most_running = max(most_running, setting[k, 1])
@@ -146,6 +150,10 @@ def serve(
             choices,
             looks,
             seed,
+            stages.whole.shape[0] > 0,
+            stages,
+            handles,
+            slots,
         )
         if not begun:
             for i in first:

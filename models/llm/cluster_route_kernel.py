@@ -98,7 +98,8 @@ def describe(c, k, i, phase, time):
     x[R_MODEL] = c.fleet[k, MODEL]
     x[R_REQUESTS] = c.fleet[k, PRESENT]
     x[R_WAITING] = count[WAITING] + c.fleet[k, FETCHES]
-    x[R_WAITING_TOKENS] = count[WAITING_TOKENS] - (count[KEPT_TOKENS] - c.fleet[k, MOVING]) + to_compute
+    # Contexts kept for stages that have not arrived yet count among the kept tokens, too.
+    x[R_WAITING_TOKENS] = max(count[WAITING_TOKENS] - (count[KEPT_TOKENS] - c.fleet[k, MOVING]), 0) + to_compute
     x[R_HELD] = count[TOKENS] + count[KEPT_TOKENS] - count[TWICE] + begun
     x[R_FREE] = float(count[FREE]) * block
     x[R_KV] = float(c.setting[k, 20]) * block
@@ -184,7 +185,10 @@ def send(c, k, i, time):
 @part
 def arrive(c, i, time):
     """A request that has to compute its prompt arrives: send it to an instance."""
-    k = choose(c, i, 0, time)
+    k = home(c, i)
+    kept = k >= 0
+    if not kept:
+        k = choose(c, i, 0, time)
     if k == -1:
         park(c, i)
     elif k == -2:
@@ -194,7 +198,8 @@ def arrive(c, i, time):
     else:
         send(c, k, i, time)
         s = view(c, k)
-        s.job[i, HELD] = 0
+        if not kept:
+            s.job[i, HELD] = 0
         s.real[i, SINCE], s.real[i, LOST] = time, np.nan
         if not s.paged:
             s.job[i, RESERVED] = c.reserved[c.fleet[k, PLAN], i]

@@ -15,11 +15,11 @@ from collections import namedtuple
 import numpy as np
 
 # More columns of job: the instance of a request, the one where its KV cache is, the next in a list of requests.
-AT, SOURCE, BEHIND = range(14, 17)
+AT, SOURCE, BEHIND = range(15, 18)
 # One more column of real: when the event of a request that is on its way is due; an event of another time is void.
 DUE = 10
-# More values of STATE: its KV cache is on its way, no instance can take it, the router refused it.
-LOADS, PARKED, REFUSED = range(6, 9)
+# More values of STATE: its KV cache is on its way, no instance can take it, the router refused it, nobody wants it.
+LOADS, PARKED, REFUSED, CANCELLED = range(6, 10)
 # Columns of fleet, integers of an instance: its policy and plan, the role that it changes to (-1: none) and whether it
 # has begun to; requests that were sent there and have not left, how often one was sent, the number of the last time;
 # of the list of KV caches to fetch the first, and how many; tokens held for others or on their way.
@@ -39,7 +39,7 @@ Cluster = namedtuple(
     "Cluster",
     "ranks admits score_of job real queue lists phases count clock constants refresh_start refreshed "
     "tree path_start path leaving n every setting reserved fleet meter total events model_of values "
-    "columns mark choices looks seed",
+    "columns mark choices looks seed staged stages handles slots",
 )
 
 
@@ -88,6 +88,12 @@ def view(c, k):
         p[18] != 0,
         p[19],
         c.fleet[k, ROLE] == PREFILL,
+        c.staged,
+        c.slots[c.fleet[k, POLICY], 0] != 0,
+        c.stages.whole,
+        c.stages.numbers,
+        c.stages.progress,
+        c.slots[c.fleet[k, POLICY], 1:],
     )
 
 
@@ -137,6 +143,8 @@ def touch(c, k, time):
     if c.clock[k, NOW] < time:
         if c.count[k, RUNNING] > 0 or c.count[k, PARTIAL] >= 0 or c.meter[k, WAKE] < time:
             run(c, k, time)
+        # What an idle instance moves to the host does not delay its next iteration.
+        c.clock[k, TRANSFER] = max(c.clock[k, TRANSFER] - max(time - c.clock[k, NOW], 0.0), 0.0)
         c.clock[k, NOW] = max(c.clock[k, NOW], time)
     c.meter[k, WAKE], c.clock[k, QUIET] = c.clock[k, NOW], 0.0
 

@@ -45,7 +45,7 @@ from pathlib import Path
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.llm import plans, policies, ranking
+from openqueues.models.llm import plans, policies, ranking, stages
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import Policy
@@ -149,6 +149,7 @@ def serve(
         np.ascontiguousarray(requests.refreshed, dtype=np.float64),
         *plan.tree,
         int(requests.refresh_every) if len(requests.refreshed) else 0,
+        stages.of_requests(requests, order),
         plan.setting[:-1],
         total,
     )

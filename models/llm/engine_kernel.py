@@ -76,7 +76,7 @@ def admit(s):
         if s.shares:
             hold_prefix(s, i)
         tokens = s.job[i, INPUT] + s.job[i, MADE] - s.job[i, HELD]
-        resumes = tokens == 1 and s.job[i, MADE] > 0
+        resumes = tokens == 1 and (s.job[i, MADE] > 0 or only_context(s, i))
         fits = s.mixed or resumes or prompts == 0 or promised + tokens <= s.budget
         lost = s.real[i, LOST] == s.count[ITERATIONS]
         allowed = fits and not lost and not (s.asks and not may_admit(s, i, prompts, promised))
@@ -93,13 +93,14 @@ def admit(s):
         if s.shares:
             s.count[REUSED] += s.job[i, HELD]
         lacked = blocks_to_start(s, i)
-        if s.memory == TAIL and s.job[i, HELD] > 0:
+        if resumes and s.paged:
+            lacked = blocks(s, s.job[i, HELD]) if s.job[i, ASIDE] == HOST else 0
+        if s.job[i, ASIDE] == HERE:
             forget_kept(s, i)
-        elif s.memory == SWAP:
+        elif s.job[i, ASIDE] == HOST:
+            s.job[i, ASIDE] = NOWHERE
             s.clock[TRANSFER] += s.job[i, HELD] * s.constants[SWAP_MS]
         if resumes:
-            if s.paged:
-                lacked = blocks(s, s.job[i, HELD]) if s.memory == SWAP else 0
             join(s, i)
         else:
             s.job[i, STATE] = PREFILLS
@@ -141,6 +142,11 @@ def decoded(s, steps):
     s.count[FREE] -= growth(s, steps)
     s.count[CLOCK] += steps
     s.count[TOKENS] += steps * s.count[RUNNING]
+    if s.count[FRESH] > 0:
+        s.count[FRESH] = 0
+        for k in range(s.count[RUNNING]):
+            if s.real[s.lists[ACTIVE, k], FIRST] != s.real[s.lists[ACTIVE, k], FIRST]:
+                s.real[s.lists[ACTIVE, k], FIRST] = s.clock[NOW]
     while s.count[RUNNING] > 0 and first_end(s) <= s.count[CLOCK]:
         i = s.lists[ENDING, 0] & ((1 << _ID) - 1)
         ends_drop(s)
@@ -183,6 +189,7 @@ def prefill(s, prompts):
     resident = attended + written + s.count[KEPT_TOKENS] - s.count[TWICE]
     ms = prefill_ms(s.constants, new, squares, decoding, attended) + s.clock[TRANSFER]
     spend(s, ms, ms * resident, 1, computed, resident)
+    s.clock[QUIET] = s.clock[NOW]
     if decoding > 0:
         decoded(s, 1)
     s.count[PARTIAL] = -1
@@ -259,7 +266,7 @@ def jump(s, one, until):
     """Decode with the present batch until the plan can change or `until`, one step at least (if `one`, at most)."""
     running = s.count[RUNNING]
     steps = 1
-    if not (one or (s.restless and s.count[WAITING] > 0 and not (s.timed and nobody_fits(s)))):
+    if not (one or s.count[FRESH] > 0 or (s.restless and s.count[WAITING] > 0 and not (s.timed and nobody_fits(s)))):
         steps = fitting_steps(s, first_end(s) - s.count[CLOCK])
         if s.renews and s.count[WAITING] > 0 and (s.preempt == FOR_ANY or crowded(s, 0)):
             steps = steps_to_rise(s, steps)
@@ -308,6 +315,8 @@ def advance(s, until):
             s.count[SEEN_FREE] = s.count[FREE]
             if not nobody_fits(s):
                 rank_again(s)
+        elif s.shifts:
+            rank_again(s)
         preempted = s.count[PREEMPTIONS]
         if s.mixed:
             make_room(s)
@@ -341,12 +350,14 @@ def serve(
     path_start,
     path,
     every,
+    programs,
     setting,
     blocks_free,
 ):
     """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
 
-    rank_of, admit_of: the policy's functions. job (n, 14), real (n, 10): see state_kernel.py; times in ms.
+    programs: (stage, stage_real, progress, slots) of stages.py, for policies that see programs of one request each.
+    rank_of, admit_of: the policy's functions. job (n, 15), real (n, 10): see state_kernel.py; times in ms.
     constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
     most running, budget, watermark) and the switches in the order below. count[FAILED]: see advance.
     """
@@ -378,6 +389,9 @@ def serve(
         picky != 0,
         most_preemptions,
         False,
+        programs[0].shape[0] > 0,
+        False,
+        *programs,
     )
     clock[NOW] = real[0, ARRIVED]
     advance(s, np.inf)

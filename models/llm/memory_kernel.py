@@ -28,6 +28,7 @@ def worst_running(s, above):
 def forget_kept(s, i):
     """Take a waiting request off the list of those that keep blocks."""
     tokens = s.job[i, HELD]
+    s.job[i, ASIDE] = NOWHERE
     s.count[KEPT_BLOCKS] -= blocks(s, tokens)
     s.count[KEPT_TOKENS] -= tokens
     before, after = s.job[i, KEEPER_BEFORE], s.job[i, KEEPER]
@@ -47,6 +48,7 @@ def keep(s, i, dropped):
     s.job[i, HELD] = min(held, kept * s.block)
     s.count[DROPPED] += held - s.job[i, HELD]
     if kept > 0:
+        s.job[i, ASIDE] = HERE
         last = s.count[LAST_KEEPER]
         s.job[i, KEEPER_BEFORE], s.job[i, KEEPER], s.count[LAST_KEEPER] = last, -1, i
         if last >= 0:
@@ -83,6 +85,14 @@ def reclaim(s, wanted, spared):
         wanted -= dropped
 
 
+@inlined
+def move_to_host(s, i):
+    """Move the KV cache of a request that does not run to the host, within the next iteration or, if idle, before."""
+    s.job[i, ASIDE] = HOST
+    s.count[SWAPPED] += s.job[i, HELD]
+    s.clock[TRANSFER] += s.job[i, HELD] * s.constants[SWAP_MS]
+
+
 @part
 def preempt(s, i, wanted):
     """Send a running request back to the waiting ones; under TAIL it gives `wanted` blocks if it has as many."""
@@ -104,8 +114,7 @@ def preempt(s, i, wanted):
     else:
         s.count[FREE] += had
         if s.memory == SWAP:
-            s.count[SWAPPED] += held
-            s.clock[TRANSFER] += held * s.constants[SWAP_MS]
+            move_to_host(s, i)
         else:
             s.count[DROPPED] += held - s.job[i, SHARED] * s.node_blocks * s.block
             s.job[i, HELD] = 0
@@ -118,7 +127,8 @@ def preempt(s, i, wanted):
 def make_room(s):
     """Preempt, the worst first, until the free blocks are enough for the next token of the rest."""
     while need_next(s) > s.count[FREE]:
-        if s.count[KEPT_BLOCKS] > 0:
+        alone = s.count[RUNNING] + (1 if s.count[PARTIAL] >= 0 else 0) == 1
+        if s.count[KEPT_BLOCKS] > 0 and (yields(s) or alone):
             reclaim(s, need_next(s) - s.count[FREE], -1)
         else:
             i = worst_running(s, -np.inf)
@@ -148,7 +158,7 @@ def preempt_for(s, i, value, prompts):
     settled = s.falls == SETTLED
     if settled and s.count[BLOCKED] == i + 1 and s.count[FREED] < s.count[ENOUGH]:
         return False
-    lacks = lacking(s, i) - kept_by_others(s, i)
+    lacks = lacking(s, i) - (kept_by_others(s, i) if yields(s) else 0)
     enough = False
     for k in range(s.count[RUNNING] + 1):
         v = s.lists[ACTIVE, k] if k < s.count[RUNNING] else s.count[PARTIAL]
@@ -164,7 +174,7 @@ def preempt_for(s, i, value, prompts):
     dequeue(s)
     while True:
         lacks = lacking(s, i)
-        if lacks > 0 and kept_by_others(s, i) > 0:
+        if lacks > 0 and yields(s) and kept_by_others(s, i) > 0:
             reclaim(s, lacks, i)
         elif lacks <= 0 and not crowded(s, prompts):
             return True
@@ -174,8 +184,17 @@ def preempt_for(s, i, value, prompts):
 
 
 @inlined
+def yields(s):
+    """Whether blocks that nobody computes with are given up as soon as others need them.
+
+    If not, they are contexts that a policy preserves through a call: these go only where nothing else could run.
+    """
+    return s.memory == TAIL or s.shares
+
+
+@inlined
 def kept_by_others(s, i):
-    return s.count[KEPT_BLOCKS] - (blocks(s, s.job[i, HELD]) if s.memory == TAIL else 0)
+    return s.count[KEPT_BLOCKS] - (blocks(s, s.job[i, HELD]) if s.job[i, ASIDE] == HERE else 0)
 
 
 @inlined
@@ -185,7 +204,8 @@ def find_place(s, i, value, prompts):
     Makes its place where the policy may preempt for it.
     """
     lacks = lacking(s, i)
-    if not crowded(s, prompts) and lacks <= kept_by_others(s, i):
+    idle = s.count[RUNNING] + prompts == 0 and s.count[PARTIAL] < 0
+    if not crowded(s, prompts) and lacks <= (kept_by_others(s, i) if yields(s) or idle else 0):
         if lacks > 0:
             reclaim(s, lacks, i)
         dequeue(s)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.llm import policies, prefix, ranking
+from openqueues.models.llm import policies, prefix, ranking, stages
 from openqueues.models.llm.hardware import Hardware
+from openqueues.models.llm.programs import Programs
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import FORECASTS, Policy
 
@@ -54,8 +55,12 @@ def planned(
     token_budget: int | None,
     block_tokens: int,
     watermark: float,
+    programs: Programs | None = None,
 ) -> Plan:
-    """What serve tells its kernel. Raises InputError as it does, but for requests that do not fit."""
+    """What serve tells its kernel. Raises InputError as it does, but for requests that do not fit.
+
+    programs: those whose stages the requests are.
+    """
     order = policies.policy(policy) if isinstance(policy, str) else policy
     if order.shape == "rounds":
         raise InputError(
@@ -65,6 +70,7 @@ def planned(
     switch, order = _switches(order)
     mixed, drain, paged, default_budget = MECHANISMS[switch["mechanism"]]
     check_seen(order, requests)
+    stages.check(programs, order, switch["mechanism"])
     n = len(requests)
     if n >= _MOST_REQUESTS:
         raise InputError(f"there are {n} requests: the engine takes at most {_MOST_REQUESTS - 1}.")
@@ -76,13 +82,18 @@ def planned(
         raise InputError(f"watermark is {watermark:g}: it must be a share of the blocks, from 0 to below 1.")
     total = capacity // block if capacity else NO_LIMIT // block
     spare = int(watermark * total) if paged and capacity else 0
-    swap_ms = _swap_ms(hardware) if switch["memory"] == "swap" else 0.0
+    moves = programs is not None and hardware.kv_bytes_per_token > 0 and hardware.swap_bytes_per_s > 0
+    swap_ms = _swap_ms(hardware) if switch["memory"] == "swap" or moves else 0.0
     shares = switch["prefix_cache"]
     *tree, node_blocks = prefix.tables(requests, block) if shares else _NO_TREE
     timed = bool(policies.MOVING & set(order.sees) or set(policies.RANK_STATE) & set(order.arguments))
-    falls = order.shape == "falling order" and not timed
+    falls = order.shape == "falling order" and not timed and not policies.SHIFTING & set(order.arguments)
     renews = bool(switch["preempt"]) and "estimate" in order.sees and len(requests.refreshed) > 0
-    settled = falls and not (renews or mixed or shares or switch["memory"] == "tail" or "running" in order.sees)
+    settled = (
+        falls
+        and programs is None
+        and not (renews or mixed or shares or switch["memory"] == "tail" or "running" in order.sees)
+    )
     asks = policies.arguments_of(order, "admit") is not None
     setting = (
         block,
@@ -217,9 +228,9 @@ def _swap_ms(hardware: Hardware) -> float:
 
 
 def rows(requests: Requests) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's tables job (n, 14) and real (n, 10), see state_kernel.py."""
+    """The kernel's tables job (n, 15) and real (n, 10), see state_kernel.py."""
     n = len(requests)
-    job, real = np.zeros((n, 14), np.int64), np.full((n, 10), np.nan)
+    job, real = np.zeros((n, 15), np.int64), np.full((n, 10), np.nan)
     job[:, 0], job[:, 1] = requests.input_tokens, requests.output_tokens
     real[:, 0] = real[:, 9] = requests.arrival_s * 1000.0
     if requests.predicted_output_tokens is not None:

@@ -8,20 +8,39 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from openqueues.models.errors import InputError
 from openqueues.models.llm import policies
 from openqueues.models.policies import Policy
 
 MOST_PARAMETERS = 4
 # `score` is what the kernel hands over as `predicted`; numba compiles calls of up to 30 arguments.
 _COLUMNS = tuple(one for one in policies.COLUMNS if one != "score")
+MOST_OF_PROGRAM = 4
+_SLOTS = tuple(f"slot{place}" for place in range(MOST_OF_PROGRAM))
 _NUMBERS = tuple(f"theta{place}" for place in range(MOST_PARAMETERS))
 _ALWAYS = "def admit():\n    return True\n"
+_DISCARD = "def handle():\n    return 1\n"
 
 
 def rank_of(policy: Policy):
-    """The policy's rank of (*_COLUMNS, *RANK_STATE, *numbers). Raises InputError for one that numba cannot compile."""
-    columns = (*_COLUMNS, *policies.RANK_STATE)
-    return _compiled(policy.source, policy.name, "rank", policy.arguments, tuple(policy.parameters), columns)
+    """The policy's rank of (*_COLUMNS, *RANK_STATE, *slots, *numbers); the slots are its columns of programs, in order.
+
+    Raises InputError for one that numba cannot compile.
+    """
+    columns = (*_COLUMNS, *policies.RANK_STATE, *_SLOTS)
+    own = dict(zip(of_program(policy), _SLOTS, strict=False))
+    arguments = tuple(own.get(one, one) for one in policy.arguments)
+    return _compiled(policy.source, policy.name, "rank", arguments, tuple(policy.parameters), columns)
+
+
+def of_program(policy: Policy) -> tuple[str, ...]:
+    """The columns of programs that the policy's rank takes. Raises InputError for more than there is room for."""
+    own = tuple(one for one in policy.arguments if one in policies.PROGRAM_COLUMNS)
+    if len(own) > MOST_OF_PROGRAM:
+        raise InputError(
+            f"policy '{policy.name}': rank takes {len(own)} columns of programs, but {MOST_OF_PROGRAM} are the most."
+        )
+    return own
 
 
 def admit_of(policy: Policy):
@@ -58,6 +77,14 @@ def _pointed(source, name, function, arguments, parameters, columns):
         f"    return float({function}({passed}))",
     ]
     return load("\n".join(lines) + "\n", name, function)
+
+
+def handle_of(policy: Policy):
+    """The policy's handle of (*HANDLE_COLUMNS, *numbers), 0, 1 or 2; one that is always 1 if the policy has none."""
+    columns, arguments = policies.HANDLE_COLUMNS, policies.arguments_of(policy, "handle")
+    if arguments is None:
+        return _compiled(_DISCARD, "", "handle", (), (), columns)
+    return _compiled(policy.source, policy.name, "handle", arguments, tuple(policy.parameters), columns)
 
 
 @lru_cache(maxsize=256)

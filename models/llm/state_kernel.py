@@ -22,9 +22,11 @@ warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 # Columns of job, one row of integers a request. FROM counts the tokens that a running request had made when it was
 # admitted. KEEPER and KEEPER_BEFORE link the requests that wait and keep blocks, LOGGED those that ended or were
-# handed over, see LAST_KEEPER and LAST_LOGGED; links are numbers of requests, -1 at the end of a list.
+# handed over, see LAST_KEEPER and LAST_LOGGED; links are numbers of requests, -1 at the end of a list. ASIDE says
+# where the tokens in HELD of a waiting request are: NOWHERE for what it shares, HERE in blocks that it keeps, HOST.
 INPUT, OUTPUT, MADE, HELD, STATE, PLACE, RESERVED, PREEMPTED, KEEPER, UNTIL, SHARED, FROM = range(12)
-KEEPER_BEFORE, LOGGED = range(12, 14)
+KEEPER_BEFORE, LOGGED, ASIDE = range(12, 15)
+NOWHERE, HERE, HOST = range(3)
 # Columns of real, one row of floats a request; times in ms; LOST is the last step in which it was preempted,
 # BOUND the last rank that was computed since it runs, infinity before, a bound until CLOCK is at UNTIL, SINCE when
 # it began to wait, or, while it runs, how long it had waited when it was admitted.
@@ -40,7 +42,9 @@ WAITING_TOKENS, LOADING, LAST_KEEPER, LAST_LOGGED = range(24, 28)
 # With falls = SETTLED: blocks that completions and preemptions have freed so far; 1 + the waiting request for which
 # nobody's place was enough, or 0, and FREED from which on it may be.
 FREED, BLOCKED, ENOUGH = range(28, 31)
-COUNTS = 31
+# Requests that decode, but have no token yet: all of their prompt was the context of another one.
+FRESH = 31
+COUNTS = 32
 # Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps; when
 # the last step of the last jump begins if nothing comes in between.
 NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED, QUIET = range(6)
@@ -57,6 +61,12 @@ _ID = 25  # bits of a request's number in an entry of `ends`
 
 # Rows of lists: the heap of the ends, the requests that decode, the prompts admitted in this step; of peak_tokens.
 ENDING, ACTIVE, ADMITTED, HORIZON, SIZE = range(5)
+# Programs (programs_kernel.py), whose tables are empty for an engine that serves requests: of stage the columns that
+# say the program of a request and whether its prompt is a context and nothing more. The columns of progress, one row a
+# program, are the first SHIFTING of policies.PROGRAM_COLUMNS, which change as its stages end; those of stage_real, one
+# row a stage, are the others, REMAINING_PATH without the stage itself.
+PROGRAM, WHOLE = range(2)
+SHIFTING, REMAINING_PATH = 3, 4
 # What follows the coefficients of timing.py in constants.
 SWAP_MS, THETA = 15, 16
 
@@ -66,7 +76,7 @@ Server = namedtuple(
     "tree path_start path leaving "
     "n every total block most_running budget watermark "
     "mixed drain preempt paged restless timed falls renews asks peaks memory shares node_blocks sees_cached picky "
-    "most_preemptions hands",
+    "most_preemptions hands staged shifts stage stage_real progress slots",
 )
 # A part (timing.py) that is worth the time to compile it into each caller.
 inlined = njit(forceinline=True, **PART)
@@ -140,10 +150,33 @@ def parameters(s):
 
 
 @inlined
+def only_context(s, i):
+    """Whether the whole prompt of a stage is the context of the one that it continues, so that it need only decode."""
+    return s.staged and s.stage[i, WHOLE] == 1
+
+
+@part
+def of_program(s, i, made, column):
+    """A column of the program of a request (policies.PROGRAM_COLUMNS, counted from 1); 0 for the column 0."""
+    if column == 0:
+        return 0.0
+    if column <= SHIFTING:
+        return s.progress[s.stage[i, PROGRAM], column - 1]
+    value = s.stage_real[i, column - 1 - SHIFTING]
+    return value + estimate_of(s, i, made) if column == REMAINING_PATH else value
+
+
+@inlined
 def rank_at(s, i, made, running):
     """The policy's rank of a request that has made so many tokens, now."""
     seen = (float(s.count[SEEN_BATCH]), float(s.count[SEEN_FREE] * s.block))
-    return s.rank_of(*columns(s, i, made, running), *seen, *parameters(s))
+    own = (
+        of_program(s, i, made, s.slots[0]) if s.staged else 0.0,
+        of_program(s, i, made, s.slots[1]) if s.staged else 0.0,
+        of_program(s, i, made, s.slots[2]) if s.staged else 0.0,
+        of_program(s, i, made, s.slots[3]) if s.staged else 0.0,
+    )
+    return s.rank_of(*columns(s, i, made, running), *seen, *own, *parameters(s))
 
 
 @inlined
@@ -182,7 +215,7 @@ def blocks_to_start(s, i):
     if not s.paged:
         return s.job[i, RESERVED]
     lacks = blocks(s, s.job[i, INPUT] + s.job[i, MADE])
-    return lacks - blocks(s, s.job[i, HELD]) if s.memory == TAIL else lacks - s.job[i, SHARED] * s.node_blocks
+    return lacks - blocks(s, s.job[i, HELD]) if s.job[i, ASIDE] == HERE else lacks - s.job[i, SHARED] * s.node_blocks
 
 
 @part
@@ -327,6 +360,7 @@ def join(s, i):
     """Let a request decode, from the tokens in HELD on."""
     held = s.job[i, HELD]
     s.job[i, STATE] = DECODES
+    s.count[FRESH] += 1 if s.job[i, MADE] == 0 else 0
     s.real[i, BOUND] = np.inf
     s.job[i, HELD] = held - s.count[CLOCK]
     s.phases[s.job[i, HELD] % s.block] += 1
@@ -347,6 +381,7 @@ def leave(s, i):
     s.phases[s.job[i, HELD] % s.block] -= 1
     s.job[i, HELD] += s.count[CLOCK]
     s.job[i, MADE] = s.job[i, HELD] - s.job[i, INPUT] + 1
+    s.count[FRESH] -= 1 if s.job[i, MADE] == 0 else 0
     s.count[TOKENS] -= s.job[i, HELD]
     s.count[RUNNING] -= 1
     last = s.lists[ACTIVE, s.count[RUNNING]]

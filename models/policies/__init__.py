@@ -51,6 +51,7 @@ _LLM = (*_RANKS, "rounds")
 SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reserve": "max", "prefix_cache": False}
 # What is predicted, among the columns of the LLM engine.
 FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens", "predicted_low", "predicted_high"})
+FORECASTS |= {"remaining_work", "remaining_path"}
 _PLANNING = "openqueues.models.llm.planning"  # for policies that plan iterations
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
@@ -84,7 +85,7 @@ class Policy:
         """The information class that follows from SEES."""
         truth, forecasts = {"size"}, frozenset({"predicted"})
         if self.shape in _LLM:
-            truth, forecasts = {"output_tokens", "left"}, FORECASTS
+            truth, forecasts = {"output_tokens", "left", "delay"}, FORECASTS | {"predicted_delay"}
         elif self.shape == "router":
             truth, forecasts = set(), frozenset({"predicted", "predicted_left"})
         if truth & set(self.sees):
@@ -97,7 +98,7 @@ class Policy:
     def used(self) -> frozenset[str]:
         """Arguments of the functions that a model may call; of decide(view, ...) the fields of view that it reads."""
         found = _functions(ast.parse(self.source))
-        functions = ("rank", "turn", "decide", "admit", "score", "accept", "learn")
+        functions = ("rank", "turn", "decide", "admit", "handle", "score", "accept", "learn")
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
             shared = ("todo", "held", "decoding") if _PLANNING in self.source else ()

@@ -35,6 +35,18 @@ Columns, all floats:
     picks           admissions of requests so far, of this and all others
     output_tokens, left   the truth: output tokens, and those still to make
 
+Columns of the program of a request (models/llm/programs.py); rank takes at most four. A plain request is a program of
+one stage, without a call and with values of 0:
+
+    attained         tokens of its stages that are done: answers, and prompts but for the context that they continue
+    stages_done      how many of its stages are done
+    remaining_work   predicted output tokens of its stages that are neither done nor cancelled, this one with all of
+                     its own
+    remaining_path   `estimate` of this stage and the predicted output tokens of the longest chain of stages after it
+    program_arrival  s
+    delay, predicted_delay   s, of the call that follows this stage, the truth and a prediction; 0 where none follows
+    value0 to value3 what the programs bring along
+
 rank may also take batch and free_tokens of the state below, as they are at the beginning of the iteration.
 
 A policy that sees cached, now, waited, idle or picks, or whose rank takes the state, orders the waiting requests anew
@@ -47,6 +59,22 @@ A file may also have
     admit(...)  whether the first waiting request may start now. The engine asks before it looks at batch size and
                 memory, in each iteration while requests wait, or, when nothing runs, at each arrival; who is behind
                 a refused request waits too. Its arguments are columns, of the request and of the state, and parameters
+
+    handle(...)  what becomes of the KV cache of a stage that has just ended when another stage continues it: 0 it is
+                preserved, 1 discarded (so it is without handle), 2 swapped to the host. Its arguments are of the ended
+                stage input_tokens, generated and the columns of its program, of the state those below, and parameters.
+                It needs pages; with prefix_cache=True it is not asked
+
+What is swapped is moved within the next iteration, or before it where the server is idle. What is preserved counts as
+held, until the stage that continues it runs. It is taken from it, the last in the order of ranks first, where else
+nothing could run; with memory=tail as soon as a request needs it.
+
+Columns of the state, for handle, when the stage has left its blocks:
+
+    held_tokens      of the context; recompute_ms to compute it alone, swap_ms to move it one way (infinite where
+                     unknown)
+    others_tokens    of the requests that run
+    free_tokens, kv_tokens, batch, waiting    as below
 
 Columns of the state, for admit, in tokens or numbers of requests:
 
@@ -94,6 +122,18 @@ COLUMNS = (
     "idle",
     "turn_tokens",
     "picks",
+)
+# Columns of the program of a request; the first of them change as its stages end. The kernel knows their order.
+PROGRAM_COLUMNS = (
+    *("attained", "stages_done", "remaining_work", "remaining_path", "program_arrival", "delay", "predicted_delay"),
+    *("value0", "value1", "value2", "value3"),
+)
+SHIFTING = frozenset(PROGRAM_COLUMNS[:3])
+# Columns that only handle sees, and all that it sees.
+HANDLE = ("held_tokens", "others_tokens", "recompute_ms", "swap_ms")
+HANDLE_COLUMNS = (
+    *("input_tokens", "generated", *PROGRAM_COLUMNS, *HANDLE),
+    *("free_tokens", "kv_tokens", "batch", "waiting"),
 )
 # Columns by which the order of the waiting requests changes while they wait.
 MOVING = frozenset({"cached", "now", "waited", "idle", "picks"})
@@ -146,7 +186,7 @@ def policy(spec: str) -> Policy:
     if read.shape not in SHAPES:
         raise InputError(f"policy '{read.name}' has SHAPE = '{read.shape}': one for the LLM engine has 'order'.")
     plans = read.shape == "rounds"
-    columns = (*ROUND_COLUMNS, "finished") if plans else (*COLUMNS, *STATE)
+    columns = (*ROUND_COLUMNS, "finished") if plans else (*COLUMNS, *STATE, *PROGRAM_COLUMNS, *HANDLE)
     for column in read.sees:
         if column not in columns:
             raise unknown(f"column in SEES of policy '{read.name}'", column, columns)
@@ -172,9 +212,15 @@ def _check_arguments(policy: Policy) -> None:
     for argument in policy.arguments:
         if argument in STATE and argument not in RANK_STATE:
             raise InputError(f"policy '{policy.name}': rank takes '{argument}', which only admit can see.")
-    for argument in arguments_of(policy, "admit") or ():
-        if argument not in policy.sees and argument not in policy.parameters:
-            raise InputError(
-                f"policy '{policy.name}': admit takes '{argument}', which is neither in SEES nor in PARAMETERS: "
-                "declare it in one of them."
-            )
+        if argument in HANDLE:
+            raise InputError(f"policy '{policy.name}': rank takes '{argument}', which only handle can see.")
+    unseen = {"admit": {*PROGRAM_COLUMNS, *HANDLE}, "handle": {*COLUMNS, *STATE} - {*HANDLE_COLUMNS}}
+    for function, others in unseen.items():
+        for argument in arguments_of(policy, function) or ():
+            if argument not in policy.sees and argument not in policy.parameters:
+                raise InputError(
+                    f"policy '{policy.name}': {function} takes '{argument}', which is neither in SEES nor in "
+                    "PARAMETERS: declare it in one of them."
+                )
+            if argument in others:
+                raise InputError(f"policy '{policy.name}': {function} takes '{argument}', which it cannot see.")
