@@ -206,3 +206,14 @@ def test_a_threshold_for_two_models_is_exact():
     right = np.where(larger, chosen.correct[:, 1], chosen.correct[:, 0])
     assert exact["accuracy"] == pytest.approx(right.mean(), abs=4 * math.sqrt(0.25 / len(right)))
     assert exact["usd"] == pytest.approx(0.0002 * (0.22 + 0.5 * larger.mean()), rel=1e-3)
+
+
+def test_a_threshold_that_rises_with_the_predicted_length_is_exact():
+    models = family("8b,70b")
+    exact = threshold(models, 0.8, 0.15, 1.0, pair("mmlu").correlation, (100.0, 1.0, 0.0), 0.5)
+    drawn = stream(models, 0.8, 400_000, 4, length_noise=0.5)
+    sized = replace(own("accuracy-against-time", "sized"), parameters={"seconds": 15.0, "mean": 200.0})
+    found = replication(drawn, models, sized, (100.0, 1.0, 0.0), 10.0)
+    for name, near in (("largest_share", 0.01), ("mean_latency_s", 0.02), ("cost", 0.01), ("usd", 0.01)):
+        assert found[name] == pytest.approx(exact[name], rel=near)
+    assert found["accuracy"] == pytest.approx(100 * exact["accuracy"], abs=0.3)

@@ -30,30 +30,57 @@ def mean_requests(model: Model, tokens_per_s: float) -> float:
     return tokens_per_s * (model.step_ms + model.seq_ms) / 1000.0 / (1.0 - share)
 
 
-def static(models: tuple[Model, ...], load: float, shares, accuracy: float, values: Values) -> dict[str, float]:
-    """Exact means where a share of the requests, chosen without a look at state or tokens, goes to each model.
+def static(
+    models: tuple[Model, ...], load: float, shares, accuracy: float, values: Values, work=None
+) -> dict[str, float]:
+    """Exact means where each request goes to a model without a look at the state, so that all find Poisson arrivals.
 
-    accuracy: share of right answers. Returns cost per request, accuracy, mean_latency_s and usd; loads must be stable.
+    shares: of the requests at each model; work: of the tokens, the same if it is not given. accuracy: share of right
+    answers. Returns cost per request, accuracy, mean_latency_s, usd and largest_share. Raises InputError for a model
+    that is asked for more than it can make.
     """
+    work = shares if work is None else work
     per_s = rate(models, load)
-    present = sum(
-        mean_requests(model, share * per_s * MEAN_TOKENS) for model, share in zip(models, shares, strict=True)
-    )
-    usd = sum(model.price * share * MEAN_TOKENS / 1e6 for model, share in zip(models, shares, strict=True))
+    present = sum(mean_requests(model, part * per_s * MEAN_TOKENS) for model, part in zip(models, work, strict=True))
+    usd = sum(model.price * part * MEAN_TOKENS / 1e6 for model, part in zip(models, work, strict=True))
     latency = present / per_s
     cost = values[0] * (1 - accuracy) + values[1] * latency + values[2] * usd
-    return {"cost": cost, "accuracy": accuracy, "mean_latency_s": latency, "usd": usd}
+    return {
+        "cost": cost,
+        "accuracy": accuracy,
+        "mean_latency_s": latency,
+        "usd": usd,
+        "largest_share": float(shares[-1]),
+    }
 
 
 def threshold(
-    models: tuple[Model, ...], load: float, tau: float, noise: float, correlation: float, values: Values
+    models: tuple[Model, ...],
+    load: float,
+    gain: float,
+    noise: float,
+    correlation: float,
+    values: Values,
+    length_noise: float | None = None,
 ) -> dict[str, float]:
-    """`static` for two models of which the larger is asked where its predicted quality is higher by more than tau."""
+    """`static` for two models of which the larger is asked where its quality is predicted to be higher by `gain`.
+
+    With a length_noise, of the prediction of tokens: by gain times the predicted tokens over MEAN_TOKENS.
+    """
     quality = _predicted(models, noise, correlation, _normal(200_000))
-    larger = quality[:, 1] - quality[:, 0] > tau
-    share = float(larger.mean())
-    accuracy = float(np.where(larger, quality[:, 1], quality[:, 0]).mean())
-    return static(models, load, (1 - share, share), accuracy, values)
+    more = quality[:, 1] - quality[:, 0]
+    if length_noise is None:
+        larger = (more > gain).astype(float)
+        tokens = larger
+    else:
+        # log of the predicted tokens has this deviation, and their covariance with the log of the tokens is _LOG**2.
+        spread = math.hypot(_LOG, length_noise)
+        with np.errstate(divide="ignore"):
+            z = (np.log(np.maximum(more, 0.0) / gain) + _LOG**2 / 2) / spread
+        larger, tokens = ndtr(z), ndtr(z - _LOG**2 / spread)
+    share, part = float(larger.mean()), float(tokens.mean())
+    accuracy = float((quality[:, 0] + larger * more).mean())
+    return static(models, load, (1 - share, share), accuracy, values, (1 - part, part))
 
 
 def least_cost(
