@@ -7,13 +7,12 @@ factor of the memory).
     n = 3 or 4     that many requests, small enough for the optimum; the reference is that optimum, or
                    the best schedule found where NODES starts were too few for a proof
     n = "many"     40 requests; the reference is a proven lower bound on the total latency of the instance
-    n = "search"   three requests, changed step by step so as to make the policy's ratio to the optimum worse; `jobs`
-                   is the number of steps
+    n = "search"   three requests, changed in `steps` steps so as to make the policy's ratio to the optimum worse; a
+                   replication is one search
 
 With the key `recompute` a point is a family of 30 requests that are alike instead: see _alike.
 
-An optimum costs a search, so a replication has at most INSTANCES instances of few requests, MANY of many, and STEPS
-steps, whatever `jobs` says.
+An optimum costs a search, so a replication has at most INSTANCES instances, whatever `jobs` says.
 """
 
 import math
@@ -24,7 +23,7 @@ from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.streams import streams
 
-INSTANCES, MANY, STEPS = 10, 10, 30
+INSTANCES = 10
 NODES, FEWER = 300_000, 30_000  # starts tried for the proof of an optimum; in a search
 LAWS = {  # memory, prompt, most segments, most output (None: what fits), chunk, swap, slots of the arrivals
     "few": ((20, 30), (1, 5), 3, None, 4, 8, 30),
@@ -32,7 +31,7 @@ LAWS = {  # memory, prompt, most segments, most output (None: what fits), chunk,
 }
 LONGEST = {"few": {"short": 5, "long": 25}, "many": {"short": 5, "long": 50}}
 ALIKE = 30
-KEYS = ("n", "calls", "arrivals", "error", "chunk", "swap", "room", "recompute")
+KEYS = ("n", "calls", "arrivals", "error", "chunk", "swap", "room", "steps", "recompute")
 
 
 def simulate(point, policy, seed, jobs):
@@ -50,9 +49,9 @@ def simulate(point, policy, seed, jobs):
         if point[key] not in known:
             raise unknown(f"value of {key}", str(point[key]), known)
     if n == "search":
-        return _searched(point, chosen, seed, min(jobs, STEPS))
+        return _searched(point, chosen, seed)
     rows = []
-    for number in range(min(jobs, INSTANCES if few else MANY)):
+    for number in range(min(jobs, INSTANCES)):
         requests, setting = _instance(tuple(sorted(point.items())), seed + number)
         rows.append(_compared(requests, setting, chosen, few, NODES))
     return _metrics(rows)
@@ -127,12 +126,14 @@ def _instance(key, seed):
     return calls(arrival, prompt, output, call, told), (memory * point.get("room", 1), chunk, swap)
 
 
-def _searched(point, chosen, seed, steps):
+def _searched(point, chosen, seed):
     """The worst instance found by changing one number at a time; changes that make it no better are kept."""
     from openqueues.models.llm.unit_time_calls import calls
 
     (requests, setting), generator = _instance(tuple(sorted(point.items())), seed), streams(seed).routing
-    longest = LONGEST["few"][point["calls"]]
+    longest, steps = LONGEST["few"][point["calls"]], point["steps"]
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise InputError(f"steps is {steps!r}: it must be a whole number of at least 0.")
     worst = _compared(requests, setting, chosen, True, FEWER)
     for _ in range(steps):
         i = int(generator.integers(len(requests)))
