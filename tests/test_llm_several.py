@@ -14,7 +14,7 @@ from openqueues.models.errors import InputError
 from openqueues.models.llm.quality import pair
 from openqueues.models.llm.several import COLUMNS, Model, answer
 from openqueues.models.llm.several_bounds import _least_of_lines, least_cost, mean_requests, static, threshold
-from openqueues.models.llm.several_runs import replication
+from openqueues.models.llm.several_runs import replication, summary
 from openqueues.models.llm.several_stream import MEAN_TOKENS, PERIOD_S, family, rate, stream
 from openqueues.models.special import ndtri
 
@@ -217,3 +217,19 @@ def test_a_threshold_that_rises_with_the_predicted_length_is_exact():
     for name, near in (("largest_share", 0.01), ("mean_latency_s", 0.02), ("cost", 0.01), ("usd", 0.01)):
         assert found[name] == pytest.approx(exact[name], rel=near)
     assert found["accuracy"] == pytest.approx(100 * exact["accuracy"], abs=0.3)
+
+
+def test_feedback_corrects_what_predictions_claim():
+    """A predictor that boasts from the first day: learners end near the one who is told, and trust does not."""
+    models = family("8b,70b")
+    drawn = stream(models, 0.5, 20_000, 6, drift="boast", judge=1e6)
+    late = np.arange(len(drawn)) >= 10_000
+    cost = {
+        name: summary(
+            drawn, answer(drawn, models, own("predictions-against-feedback", name), VALUES), VALUES, 10.0, late
+        )
+        for name in ("knows-drift", "trust", "kalman")
+    }
+    told, trusting, learnt = (cost[name]["cost"] for name in ("knows-drift", "trust", "kalman"))
+    assert trusting > told + 0.15
+    assert abs(learnt - told) < 0.02
