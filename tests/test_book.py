@@ -226,6 +226,24 @@ def test_a_policy_looks_the_same_everywhere():
     assert (preemptive.colour, preemptive.dashed, other.dashed) == (other.colour, False, True)
 
 
+def test_no_two_policies_of_an_entry_look_alike():
+    policies = ["srpt", "sprpt", "sprpt:memory=swap", "onebit", "onebit:preemptive=false"]
+    policies += [*(f"mine:c={k}" for k in range(20)), "age", "memory", "other"]
+    try:
+        style.distinguish(policies)
+        chosen = {policy: style.look(policy) for policy in policies}
+        assert len(set(chosen.values())) == len(policies)
+        assert chosen["sprpt"][:2] == style.FIXED["sprpt"] != chosen["sprpt:memory=swap"][:2]
+        assert chosen["onebit"].colour == chosen["onebit:preemptive=false"].colour
+        seven = policies[5:12]
+        style.distinguish(seven)
+        assert len({style.look(policy).colour for policy in seven}) == len(seven)
+        style.distinguish(policies[::-1])
+        assert {policy: style.look(policy) for policy in policies} == chosen
+    finally:
+        style.distinguish([])
+
+
 def test_a_load_of_one_and_more_is_drawn():
     """A queue that loses or refuses work may have it; below 1 the axis is logarithmic in 1/(1 - load)."""
     for loads, name in (([0.5, 0.9], "logarithmic"), ([0.5, 1.0, 1.5], "load")):

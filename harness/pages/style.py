@@ -112,7 +112,9 @@ class Look(NamedTuple):
 
 @cache
 def look(policy: str) -> Look:
-    """The look of a policy: a fixed function of its specification, so the same in every figure and book."""
+    """The look of a policy: a function of its specification and, where `distinguish` was called, of the entry."""
+    if policy in _chosen:
+        return _chosen[policy]
     base, arguments = parse_spec(policy, "policy")
     dashed = str(arguments.get("preemptive", "")).lower() == "false" or base in ("sjf", "spjf")
     if base == "kbit":
@@ -122,8 +124,45 @@ def look(policy: str) -> Look:
         return Look(BITS[min(max(bits, 1), len(BITS)) - 1], MARKERS[bits % len(MARKERS)], dashed)
     if base in FIXED:
         return Look(*FIXED[base], dashed)
+    return Look(*_hashed(policy), dashed)
+
+
+_chosen: dict[str, Look] = {}
+
+
+def distinguish(policies: list[str]) -> None:
+    """Choose looks for an entry's policies so that no two of them are alike; those chosen before are forgotten.
+
+    A fixed look is kept, of several variants of a policy by the one with the fewest parameters. Others keep the look
+    that their name gives them, unless one before them in the alphabet has it; then they take the next colour that is
+    free, or the next marker where none is.
+    """
+    look.cache_clear()
+    _chosen.clear()
+    taken, others = set(), []
+    for policy in sorted(set(policies), key=lambda one: (len(parse_spec(one, "policy")[1]), one)):
+        fixed = parse_spec(policy, "policy")[0] in (*FIXED, "kbit")
+        if fixed and look(policy) not in taken:
+            taken.add(look(policy))
+        else:
+            others.append(policy)
+    for policy in sorted(others):
+        colour, marker = _hashed(policy)
+        first, second = PALETTE.index(colour), OTHERS.index(marker)
+        used = {one.colour for one in taken}
+        colours = [PALETTE[(first + step) % len(PALETTE)] for step in range(len(PALETTE))]
+        colours = [one for one in colours if one not in used] or colours
+        markers = [OTHERS[(second + step) % len(OTHERS)] for step in range(len(OTHERS))]
+        dashed = look(policy).dashed
+        free = (Look(one, other, dashed) for other in markers for one in colours)
+        _chosen[policy] = next((one for one in free if one not in taken), Look(colour, marker, dashed))
+        taken.add(_chosen[policy])
+    look.cache_clear()
+
+
+def _hashed(policy: str) -> tuple[str, str]:
     number = int.from_bytes(hashlib.blake2b(policy.encode(), digest_size=4).digest(), "big")
-    return Look(PALETTE[number % len(PALETTE)], OTHERS[number // 64 % len(OTHERS)], dashed)
+    return PALETTE[number % len(PALETTE)], OTHERS[number // 64 % len(OTHERS)]
 
 
 @cache
