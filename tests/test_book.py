@@ -283,6 +283,10 @@ def test_intervals_in_words(value, halfwidth, text):
     assert markdown.interval(value, halfwidth) == text
 
 
+def test_code_in_a_docstring_keeps_the_spaces_around_it():
+    assert markdown.prose("until  `limit`\n is *met*") == r"until `limit` is \*met\*"
+
+
 def test_percentages_have_a_sign_and_no_negative_zero():
     assert markdown.percent(0.0123) == "+1.23%"
     assert markdown.percent(-0.0123) == "−1.23%"

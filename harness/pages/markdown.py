@@ -11,13 +11,17 @@ from collections.abc import Iterable, Sequence
 
 def escape(text: str) -> str:
     """Text for a table cell or a line: what Markdown would read as markup is shown as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>|$#~^])", r"\\\1", " ".join(str(text).split()))
+    return _marked(" ".join(str(text).split()))
 
 
 def prose(text: str) -> str:
     """A docstring's text for a table cell: as escape does it, but with its `code` as code."""
     parts = re.split(r"(`[^`|]+`)", " ".join(text.split()))
-    return "".join(part if place % 2 else escape(part) for place, part in enumerate(parts))
+    return "".join(part if place % 2 else _marked(part) for place, part in enumerate(parts))
+
+
+def _marked(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|$#~^])", r"\\\1", text)
 
 
 def code(text: str) -> str:
