@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cluster
 import dispatching
 import kernels
 import llm
@@ -33,11 +34,13 @@ TABLES: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "llm": llm.llm,
     "llm_peers": llm_peers.llm_peers,
     "llm_memory": llm.llm_memory,
+    "cluster": cluster.cluster,
 }
 
 
 # Headings of the page on performance, where the name does not do.
 TITLES = {"llm": "LLM serving", "llm_peers": "LLM serving: other simulators", "llm_memory": "LLM serving: memory"}
+TITLES["cluster"] = "LLM serving: clusters"
 
 
 def main() -> int:

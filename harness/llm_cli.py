@@ -1,4 +1,4 @@
-"""`openqueues llm`: requests to one language model, served by one replica under one or more policies."""
+"""`openqueues llm`: requests to one language model, served by one replica or several under one or more policies."""
 
 from __future__ import annotations
 
@@ -68,6 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LAW",
         help="predictions of output length: lognormal:sigma=0.5, trail, rank:tau=0.6, ...",
     )
+    add(
+        "--instances",
+        metavar="N",
+        default="1",
+        help="servers alike, each with the limits given (default: 1)",
+    )
+    add(
+        "--router",
+        metavar="R",
+        help="which of them gets a request: jsq (default), powerofd, kv, ..., or a file",
+    )
     add("--kv-tokens", metavar="N", help="KV cache in tokens (default: the hardware's; 0: no limit)")
     add("--max-batch", metavar="N", help="most requests in a batch (default: the hardware's)")
     add("--token-budget", metavar="N", help="most prompt tokens of an iteration (default: the mechanism's)")
@@ -106,12 +117,13 @@ def run(chosen: argparse.Namespace) -> int:
     setting = {name: whole[name] for name in ("kv_tokens", "max_batch", "token_budget", "block_tokens", "seed")}
     rows, parts = [], []
     for policy in chosen.policy:
-        _warm(requests, hardware, policy, setting | {"watermark": watermark})
+        many = {"instances": whole["instances"], "router": chosen.router, "watermark": watermark}
+        _warm(requests, hardware, policy, setting | many)
         begun = time.perf_counter()
-        served = llm.serve(requests, hardware, policy, watermark=watermark, **setting)
+        served, costs = _serve(requests, hardware, policy, **many, **setting)
         wall = time.perf_counter() - begun
         row = {"policy": policy, "hardware": hardware.name}
-        row |= llm.metrics(served, requests, **limits) | _costs(hardware, served) | {"wall_s": wall}
+        row |= llm.metrics(served, requests, **limits) | costs | {"wall_s": wall}
         rows.append(row)
         if out is not None:
             parts.append(_columns(policy, requests, served))
@@ -125,7 +137,15 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-_WHOLE = {"requests": 1, "kv_tokens": 0, "max_batch": 1, "token_budget": 1, "block_tokens": 1, "seed": 0}
+_WHOLE = {
+    "requests": 1,
+    "instances": 1,
+    "kv_tokens": 0,
+    "max_batch": 1,
+    "token_budget": 1,
+    "block_tokens": 1,
+    "seed": 0,
+}
 
 
 def _requests(chosen: argparse.Namespace, whole: dict[str, int | None]) -> Requests:
@@ -169,12 +189,24 @@ def _read_parquet(path: str) -> Requests:
     return llm.from_columns(columns, where)
 
 
-def _warm(requests: Requests, hardware, policy: str, setting: dict[str, Any]) -> None:
-    """Serve the first request alone, so that the time of the run is that of the simulation without compilation."""
+def _serve(requests: Requests, hardware, policy: str, *, instances: int, router: str | None, **setting):
+    """(what came out, costs) of one server, or of a cluster as if it were one."""
     from openqueues.models import llm
 
+    if instances == 1 and router is None:
+        served = llm.serve(requests, hardware, policy, **setting)
+        return served, _costs(hardware, served)
+    limits = {name: setting.pop(name) for name in ("kv_tokens", "max_batch", "token_budget")}
+    cluster = llm.Cluster([llm.Instance(hardware, instances, **limits)])
+    many = llm.serve_cluster(requests, cluster, policy, router or "jsq", **setting)
+    served = llm.as_one(many)
+    return served, {name: instances * value for name, value in _costs(hardware, served).items()}
+
+
+def _warm(requests: Requests, hardware, policy: str, setting: dict[str, Any]) -> None:
+    """Serve the first request alone, so that the time of the run is that of the simulation without compilation."""
     try:
-        llm.serve(requests.first(1), hardware, policy, **setting)
+        _serve(requests.first(1), hardware, policy, **setting)
     except InputError:
         # What is wrong is said of the whole run, where it can name the request.
         return
@@ -317,5 +349,6 @@ def _known() -> str:
         "--lengths": f"{', '.join(llm.LENGTHS)}, {measured}",
         "--predictions": ", ".join(llm.PREDICTORS),
         "--policy": ", ".join(llm.policy_names()),
+        "--router": ", ".join(llm.router_names()),
     }
     return "\n\n".join(f"{option}\n  {names}" for option, names in lines.items())

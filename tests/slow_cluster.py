@@ -5,11 +5,13 @@ The meaning of models/llm/cluster.py and routers; the kernel must give the same 
 
 from __future__ import annotations
 
+import heapq
 import math
 
 import numpy as np
 
 ROLES = ("mixed", "prefill", "decode")
+END, HANDED_OVER, LOADED, ARRIVE = range(4)
 _ALL = (1 << 64) - 1
 
 
@@ -29,53 +31,75 @@ def uniform(seed: int, i: int, k: int, salt: int) -> float:
 class SlowCluster:
     """Slow engines that have been given the same requests, and the functions and parameters of a router."""
 
-    def __init__(self, engines, requests, score, parameters, *, seed, instances, values=None, wanted=None):
-        """instances: (role, model, price) of each engine; values (n, 4), wanted (n,) as in serve_cluster."""
+    def __init__(self, engines, requests, score, parameters, *, seed, instances, values, link_ms):
+        """instances: (role, model, price) of each; values (n, 4) as in serve_cluster.
+
+        link_ms: of an instance and a number of tokens, the time to send their KV cache.
+        """
         self.engines, self.data, self.score, self.parameters, self.seed = engines, requests, score, parameters, seed
-        self.instances = instances
+        self.instances, self.link_ms = instances, link_ms
         n = len(requests)
-        self.values = np.zeros((n, 4)) if values is None else values
-        self.wanted = np.full(n, -1) if wanted is None else wanted
+        self.values = values
         self.own = [list(engine.requests) for engine in engines]  # each engine's copies of all requests
+        self.most = [engine.max_batch for engine in engines]
         for engine in engines:
             engine.requests = []
         self.instance = np.full(n, -1)
         self.turn, self.turns = [0] * len(engines), 0
         self.routed, self.routed_at = [0] * len(engines), [-math.inf] * len(engines)
-        self.events = sorted((float(one.arrival), one.number) for one in self.own[0])
+        self.present, self.stuck, self.link_free = ([0] * len(engines) for _ in range(3))
+        self.fetching = [[] for _ in engines]  # requests whose KV an instance has to fetch
+        self.loading = [0] * len(engines)
+        self.source, self.transferred = {}, 0
+        self.events = [(float(one.arrival), ARRIVE, one.number) for one in self.own[0]]
+        heapq.heapify(self.events)
 
-    def walk(self, k: int, until: float) -> None:
-        """The steps of an engine that begin before `until`."""
+    def step(self, k: int) -> None:
+        """One iteration of an engine; posts who ended in it and who is handed over."""
         engine = self.engines[k]
-        while engine.now < until and (engine.waiting or engine.running):
-            if not engine.step():
-                break
+        self.stuck[k] = not engine.step()
+        for one in engine.requests:
+            if one.finish_s == engine.now / 1000.0 and one.blocks == 0 and (END, one.number) not in self.posted:
+                self.posted.add((END, one.number))
+                heapq.heappush(self.events, (engine.now, END, one.number))
+        if self.instances[k][0] == "prefill":
+            for one in [one for one in engine.running if one.decodes]:
+                engine.running.remove(one)
+                one.runs, one.since = False, engine.now
+                heapq.heappush(self.events, (engine.now, HANDED_OVER, one.number))
+
+    def touch(self, k: int, time: float) -> None:
+        """Let an engine take notice of a change at `time`, or at the end of the iteration that it is in."""
+        engine = self.engines[k]
+        # What an idle instance moves to the host does not delay its next iteration.
+        engine.transfer = max(engine.transfer - max(time - engine.now, 0.0), 0.0)
+        engine.now = max(engine.now, time)
+        self.stuck[k] = False
 
     def fits(self, k: int, i: int) -> bool:
         engine, one = self.engines[k], self.own[k][i]
-        return engine.blocks(one.input + one.output) + engine.spare <= engine.capacity
+        tokens = one.input + (0 if self.instances[k][0] == "prefill" else one.output)
+        return engine.blocks(tokens) + engine.spare <= engine.capacity
 
-    def requests_at(self, k: int, time: float) -> int:
-        here = [one for one in self.engines[k].requests if self.instance[one.number] == k]
-        return sum(not one.finish_s <= time / 1000.0 for one in here)
-
-    def columns(self, k: int, i: int, time: float) -> dict[str, float]:
-        engine, one, data = self.engines[k], self.own[k][i], self.data
+    def columns(self, k: int, i: int, phase: int, time: float) -> dict[str, float]:
+        engine, data = self.engines[k], self.data
+        one = self.at_source(i) if phase else self.own[k][i]
         role, model, price = self.instances[k]
         decoding = [other for other in engine.running if other.decodes]
         partial = [other for other in engine.running if not other.decodes]
         kept = sum(other.held for other in engine.waiting if engine.memory == "tail")
         waiting_tokens = sum(other.target for other in engine.waiting) - kept
         waiting_tokens += sum(other.target - other.held for other in partial)
+        begun = sum(other.held for other in partial)
         attended = sum(other.held for other in decoding)
-        present = engine.running + engine.waiting
+        present = engine.running + engine.waiting + [self.at_source(j) for j in self.fetching[k]]
         law = engine.law
         found = engine.found(one) * engine.tokens if hasattr(engine, "found") else 0
         return {
             "input_tokens": float(one.input),
             "predicted": float(data.predicted_output_tokens[i]),
             "kind": float(data.kind[i]),
-            "phase": 0.0,
+            "phase": float(phase),
             "generated": float(one.made),
             "deadline": float(data.deadline_s[i]),
             "now": time / 1000.0,
@@ -83,10 +107,10 @@ class SlowCluster:
             "index": float(k),
             "role": float(ROLES.index(role)),
             "model": float(model),
-            "requests": float(self.requests_at(k, time)),
-            "waiting": float(len(engine.waiting)),
+            "requests": float(self.present[k]),
+            "waiting": float(len(engine.waiting) + len(self.fetching[k])),
             "waiting_tokens": float(waiting_tokens),
-            "held_tokens": float(sum(other.held for other in engine.running) + kept - engine.shared_twice()),
+            "held_tokens": float(attended + begun + kept + self.moving(k) - engine.shared_twice()),
             "free_tokens": float(engine.free * engine.block),
             "kv_tokens": float(engine.capacity * engine.block),
             "predicted_left": float(sum(max(engine.estimate(other), 0.0) for other in present)),
@@ -98,44 +122,125 @@ class SlowCluster:
             "cached": float(found),
             "price": float(price),
             "batch": float(len(engine.running)),
-            "max_batch": float(engine.max_batch),
+            "max_batch": float(self.most[k]),
             "instances": float(len(self.engines)),
-            "draw": uniform(self.seed, i, k, 1),
+            "draw": uniform(self.seed, i, k, 2 * phase + 1),
         }
 
-    def choose(self, i: int, time: float) -> int:
+    def at_source(self, i: int):
+        return self.own[self.source[i]][i]
+
+    def moving(self, k: int) -> int:
+        """Tokens of an instance that are held for others, or on their way to it."""
+        engine = self.engines[k]
+        others = [one for one in engine.requests if one not in engine.running and one not in engine.waiting]
+        return sum(one.held for one in others if math.isnan(one.finish_s))
+
+    def choose(self, i: int, phase: int, time: float) -> int:
         names = self.score.__code__.co_varnames[: self.score.__code__.co_argcount]
-        fitting = [k for k in range(len(self.engines)) if self.fits(k, i)]
-        fitting = [k for k in fitting if self.wanted[i] in (-1, self.instances[k][1])]
-        mean = sum(self.requests_at(k, time) for k in fitting) / len(fitting)
+        no = "prefill" if phase else "decode"
+        fitting = [k for k in range(len(self.engines)) if self.instances[k][0] != no and self.fits(k, i)]
+        mean = sum(self.present[k] for k in fitting) / len(fitting)
         choices = int(self.parameters["choices"])
         if 0 < choices < len(fitting):
-            fitting = sorted(fitting, key=lambda k: uniform(self.seed, i, k, 0))[:choices]
+            fitting = sorted(fitting, key=lambda k: uniform(self.seed, i, k, 2 * phase))[:choices]
         scores = []
         for k in sorted(fitting):
-            columns = self.columns(k, i, time) | {"mean_requests": mean} | self.parameters
+            columns = self.columns(k, i, phase, time) | {"mean_requests": mean} | self.parameters
             score = float(self.score(**{name: columns[name] for name in names}))
             if score < math.inf:
                 scores.append((score, self.turn[k], k))
         return min(scores)[2] if scores else -1
 
-    def serve(self) -> SlowCluster:
-        for time, i in self.events:
-            for k in range(len(self.engines)):
-                self.walk(k, time)
-            k = self.choose(i, time)
-            if k < 0:
-                continue
-            engine, one = self.engines[k], self.own[k][i]
-            engine.now = max(engine.now, time)
+    def send(self, k: int, i: int, time: float) -> None:
+        self.touch(k, time)
+        self.instance[i] = k
+        self.turns += 1
+        self.turn[k], self.routed_at[k] = self.turns, time
+        self.routed[k] += 1
+        self.present[k] += 1
+
+    def arrive(self, i: int, time: float) -> None:
+        k = self.choose(i, 0, time)
+        if k >= 0:
+            self.send(k, i, time)
+            self.engines[k].requests.append(self.own[k][i])
+            self.engines[k].waiting.append(self.own[k][i])
+
+    def leave_source(self, i: int, time: float) -> None:
+        one, k = self.at_source(i), self.source[i]
+        self.touch(k, time)
+        one.blocks = one.held = 0
+        self.engines[k].gone(one)
+        self.present[k] -= 1
+
+    def send_on(self, i: int, time: float) -> None:
+        self.source[i] = int(self.instance[i])
+        k = self.choose(i, 1, time)
+        if k < 0:
+            self.leave_source(i, time)
+            return
+        self.send(k, i, time)
+        here, there = self.own[k][i], self.at_source(i)
+        for name in ("made", "first_s", "preemptions", "since"):
+            setattr(here, name, getattr(there, name))
+        self.fetching[k].append(i)
+        self.fetch(k, time)
+
+    def fetch_rank(self, k: int, i: int) -> float:
+        """The rank at instance k of a request whose KV it has to fetch; `cached` is what it shares where that is."""
+        engine, source = self.engines[k], self.engines[self.source[i]]
+        shared = source.held_by[i] * source.tokens if hasattr(source, "held_by") else 0
+        columns = engine.columns(self.own[k][i]) | {"cached": float(shared)}
+        return engine.call(engine.policy["rank"], columns | engine.seen)
+
+    def fetch(self, k: int, time: float) -> None:
+        engine = self.engines[k]
+        if self.fetching[k]:
+            self.touch(k, time)
+        while self.fetching[k] and len(engine.running) < engine.max_batch:
+            i = min(self.fetching[k], key=lambda j: (self.fetch_rank(k, j), j))
+            one, source = self.own[k][i], self.source[i]
+            if engine.lacking(one) > engine.kept():
+                break
+            engine.reclaim(engine.lacking(one))
+            self.fetching[k].remove(i)
+            one.held = one.target - 1
+            one.blocks = engine.blocks(one.held)
             engine.requests.append(one)
-            engine.waiting.append(one)
-            self.instance[i] = k
-            self.turns += 1
-            self.turn[k], self.routed_at[k] = self.turns, time
-            self.routed[k] += 1
-        for k in range(len(self.engines)):
-            self.walk(k, math.inf)
+            engine.max_batch -= 1
+            self.link_free[source] = max(time, self.link_free[source]) + self.link_ms(source, one.held)
+            heapq.heappush(self.events, (self.link_free[source], LOADED, i))
+
+    def loaded(self, i: int, time: float) -> None:
+        self.leave_source(i, time)
+        k = int(self.instance[i])
+        self.touch(k, time)
+        engine, one = self.engines[k], self.own[k][i]
+        engine.max_batch += 1
+        engine.picks += 1
+        self.transferred += one.held
+        one.runs = one.decodes = True
+        one.idle, one.begin = engine.now - one.since, one.made
+        engine.running.append(one)
+
+    def serve(self) -> SlowCluster:
+        self.posted = set()
+        while True:
+            time = self.events[0][0] if self.events else math.inf
+            busy = [k for k, one in enumerate(self.engines) if (one.waiting or one.running) and not self.stuck[k]]
+            first = min(busy, key=lambda k: self.engines[k].now, default=-1)
+            if first >= 0 and self.engines[first].now < time:
+                self.step(first)
+                continue
+            if not self.events:
+                break
+            time, kind, i = heapq.heappop(self.events)
+            if kind == END:
+                self.present[self.instance[i]] -= 1
+                self.fetch(int(self.instance[i]), time)
+            else:
+                {ARRIVE: self.arrive, HANDED_OVER: self.send_on, LOADED: self.loaded}[kind](i, time)
         ends = [self.own[max(k, 0)][i] for i, k in enumerate(self.instance)]
         self.first_token_s, self.finish_s, self.preemptions_of = (
             np.array([getattr(one, key) for one in ends]) for key in ("first_s", "finish_s", "preemptions")

@@ -54,6 +54,17 @@ def test_a_trace_by_hand(folder, capsys):
     assert "energy_j" not in result and "cost_usd" not in result
 
 
+def test_two_servers_share_the_requests(folder, capsys):
+    """Both at 0: on one server in one batch, on two each as if alone."""
+    Path("trace.csv").write_text(f"{HEAD}\n0,10,1\n0,10,1\n")
+    line = f"--trace trace.csv --hardware {HARDWARE},price_per_hour=3600 --policy vllm --json"
+    one = json.loads(printed(capsys, line))
+    two = json.loads(printed(capsys, f"{line} --instances 2 --router roundrobin"))
+    assert (one["mean_ttft_s"], two["mean_ttft_s"]) == pytest.approx((0.030, 0.020))
+    assert (one["cost_usd"], two["cost_usd"]) == pytest.approx((0.030, 2 * 0.020))
+    assert two["busy_share"] == pytest.approx(1)
+
+
 def test_parquet_and_csv_are_the_same_trace(folder, capsys):
     rows = {"arrival_s": [100.0, 0.0, 0.5], "input_tokens": [5, 10, 20], "output_tokens": [4, 3, 1]}
     more = {"class": ["batch", None, None], "prefix_blocks": ["1 2", "", None], "note": ["a", "b", "c"]}

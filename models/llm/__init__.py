@@ -11,9 +11,12 @@ program_summary(served, programs)
 """
 
 from openqueues.models.llm.calls import with_calls
-from openqueues.models.llm.cluster import Cluster, Instance, ServedCluster, serve_cluster
-from openqueues.models.llm.cluster_metrics import cluster_summary
+from openqueues.models.llm.cluster import ServedCluster, serve_cluster
+from openqueues.models.llm.cluster_metrics import as_one, cluster_summary
+from openqueues.models.llm.controllers import controller
+from openqueues.models.llm.controllers import names as controller_names
 from openqueues.models.llm.engine import Served, serve
+from openqueues.models.llm.fleets import Cluster, Instance
 from openqueues.models.llm.hardware import Hardware, hardware_law
 from openqueues.models.llm.hardware import names as hardware_names
 from openqueues.models.llm.metrics import metrics
@@ -48,9 +51,12 @@ __all__ = [
     "ServedCluster",
     "alone",
     "arrivals_law",
+    "as_one",
     "check_columns",
     "cluster_summary",
     "completed",
+    "controller",
+    "controller_names",
     "fair_finish",
     "from_columns",
     "generated",

@@ -7,6 +7,10 @@
 Each instance is an engine (engine.py) of its own law, memory, limits and, if it gives one, policy. A request is sent to
 an instance when it arrives, by the router (routers/), and stays there. A cluster of one mixed instance is the engine.
 
+Roles split a request: an instance of role prefill computes its prompt and the first token; then the router is asked
+again, for an instance that decodes, which fetches the KV cache as soon as it has room (cluster_move_kernel.py has the
+rules). Instances go down and come up, and a controller (controllers/) may change roles (cluster_change_kernel.py).
+
 The clock of the cluster goes from event to event; iterations begin in their order in time. What a router sees of an
 instance is its state at the end of the iteration that it is in, but for `requests`, which leave when they have ended.
 
@@ -18,24 +22,23 @@ instances, and the one it ended at, may already have run further, up to the next
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from openqueues.models.errors import InputError, unknown
-from openqueues.models.llm import plans, ranking, routers, stages
-from openqueues.models.llm.hardware import Hardware, hardware_law
+from openqueues.models.errors import InputError
+from openqueues.models.llm import controllers, fleets, plans, ranking, routers, stages
+from openqueues.models.llm.fleets import LAYERS, ROLES, Cluster, Instance
+from openqueues.models.llm.hardware import hardware_law
 from openqueues.models.llm.programs import Programs
 from openqueues.models.llm.requests import Requests
 from openqueues.models.policies import Policy
 from openqueues.models.streams import derive_seed
 
 _HERE = Path(__file__).parent
-ROLES = ("mixed", "prefill", "decode")
 MOST_POLICIES = 4
 _COUNTS = {
     "iterations": 13,
@@ -44,48 +47,6 @@ _COUNTS = {
     "swapped_tokens": 16,
     "reused_tokens": 20,
 }
-
-
-@dataclass(frozen=True)
-class Instance:
-    """`count` servers alike; None is what serve takes by default, and the policy of the cluster."""
-
-    hardware: str | Hardware
-    count: int = 1
-    role: str = "mixed"
-    """prefill computes prompts and the first token only, decode the rest; mixed both."""
-    model: int = 0
-    """The number of the language model, for requests that ask for one."""
-    kv_tokens: int | None = None
-    max_batch: int | None = None
-    token_budget: int | None = None
-    policy: str | None = None
-    price_per_hour: float | None = None
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Instances, numbered in the order given."""
-
-    instances: Sequence[Instance]
-
-    def __post_init__(self):
-        if not self.instances:
-            raise InputError("the cluster has no instances: give at least one.")
-        for place, one in enumerate(self.instances):
-            where = f"instance {place} of the cluster"
-            if one.role not in ROLES:
-                raise unknown(f"role of {where}", str(one.role), ROLES)
-            plans.whole(f"count of {where}", one.count, 1)
-            plans.whole(f"model of {where}", one.model, 0)
-            price = one.price_per_hour
-            if price is not None and not (isinstance(price, int | float) and 0 <= price < math.inf):
-                raise InputError(f"price_per_hour of {where} is {price}: it must be a finite number of at least 0.")
-
-    @property
-    def each(self) -> list[Instance]:
-        """The instances one by one."""
-        return [one for one in self.instances for _ in range(int(one.count))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +153,21 @@ def serve_cluster(
     fleet[:, 0], fleet[:, 1] = [ROLES.index(one.role) for one in each], [one.model for one in each]
     fleet[:, 2], fleet[:, 3], fleet[:, 4] = 1, np.array(policy_of)[plan_of], plan_of
     fleet[:, 5] = fleet[:, 10] = -1
-    meter[:, 1], meter[:, 5] = -np.inf, [_price(one) for one in each]
+    meter[:, 1], meter[:, 5] = -np.inf, [fleets.price(one) for one in each]
+    meter[:, 6] = [fleets.link_ms(one, cluster) for one in each]
+    moves = any(one.role == "prefill" for one in each)
+    setting = np.array([made[place].setting for place in plan_of], np.int64)
+    control = None if cluster.control is None else controllers.controller(cluster.control)
+    controls = np.zeros(len(controllers.COLUMNS) + controllers.MOST_PARAMETERS)
+    if control is not None:
+        fleets.check_control(control, requests, each)
+        controls[controllers.COLUMNS.index("interval")] = cluster.control_every_s
+        values_of = [float(value) for value in control.parameters.values()]
+        controls[len(controllers.COLUMNS) : len(controllers.COLUMNS) + len(values_of)] = values_of
+    if moves and not setting[:, 7].all():
+        raise InputError("KV caches move between instances with pages only: use mechanism vllm or sarathi everywhere.")
+    if moves:
+        setting[:, 10] = np.minimum(setting[:, 10], 1)  # memory is freed by other than completions, too: not SETTLED
     own = [float(value) for key, value in sends.parameters.items() if key != "choices"]
     # Where each stage is a program of its own, nothing that happens at one instance changes what comes to the others.
     reactive = int(programs is not None and programs.count < n)
@@ -211,7 +186,7 @@ def serve_cluster(
         path_start,
         path,
         int(requests.refresh_every) if len(requests.refreshed) else 0,
-        np.array([made[place].setting for place in plan_of], np.int64),
+        setting,
         np.stack([one.reserved for one in made]),
         fleet,
         meter,
@@ -219,15 +194,26 @@ def serve_cluster(
         _values(values, n),
         first,
         columns,
-        (int(sends.parameters.get("choices", 0)), _looks(sends), derive_seed("router", seed), reactive),
+        ranking.control_of(control),
+        controls,
+        np.array([(k, what == "up") for _, k, what in cluster.events], np.int64).reshape(-1, 2),
+        np.array([time * 1000.0 for time, _, _ in cluster.events], np.float64),
+        1000.0 * cluster.switch_s,
+        (
+            int(sends.parameters.get("choices", 0)),
+            _looks(sends),
+            derive_seed("router", seed),
+            int(moves or reactive),
+            LAYERS if cluster.transfer == "layers" else 1,
+        ),
         told,
         tuple(ranking.handle_of(order) for order in orders),
         stages.slots(orders),
     )
     if programs is not None:
         stages.check_refused(programs, job[:, 4] == 8, sends.name)
-    _check_end(count, total, fleet, job, requests, [made[place].policy for place in plan_of], sends)
-    return _result(requests, each, job, real, count, clock, fleet, meter, total, told[-1])
+    _check_end(count, total, fleet, job, requests, [made[place].policy for place in plan_of], sends, control)
+    return _result(requests, cluster, job, real, count, clock, fleet, meter, total, told[-1])
 
 
 def _check_router(router: Policy, requests: Requests) -> None:
@@ -307,10 +293,6 @@ def _tables(requests: Requests) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([job, links], axis=1), np.concatenate([real, np.full((n, 1), np.nan)], axis=1)
 
 
-def _price(one: Instance) -> float:
-    return hardware_law(one.hardware).price_per_hour if one.price_per_hour is None else float(one.price_per_hour)
-
-
 def _stack(constants: list[np.ndarray]) -> np.ndarray:
     """Arrays of unlike lengths as rows; what stands behind the end of one is never read."""
     result = np.zeros((len(constants), max(map(len, constants))))
@@ -330,8 +312,8 @@ def _kernel() -> Callable:
     from openqueues.models.queues.compiled import kernel
 
     engine = ("timing.py", "state_kernel.py", "prefix_kernel.py", "memory_kernel.py", "engine_kernel.py")
-    own = ("cluster_state_kernel.py", "programs_kernel.py", "cluster_route_kernel.py", "cluster_kernel.py")
-    compiled = kernel([], [_HERE / file for file in (*engine, *own)], heap_width=2)
+    own = ("cluster_state", "programs", "cluster_route", "cluster_move", "cluster_change", "cluster")
+    compiled = kernel([], [_HERE / file for file in (*engine, *(f"{part}_kernel.py" for part in own))], heap_width=2)
 
     def run(*arguments):
         # Functions in a tuple are a feature that numba calls experimental each time that it sees one.
@@ -342,13 +324,15 @@ def _kernel() -> Callable:
     return run
 
 
-def _check_end(count, total, fleet, job, requests, orders, router) -> None:
+def _check_end(count, total, fleet, job, requests, orders, router, control) -> None:
     """Raise InputError for a policy or router that broke a rule, RuntimeError where the cluster lost something."""
     if total[7] > 0:
         raise InputError(
             f"router '{router.name}' gives an instance a score for request {total[7] - 1} that is not a number: scores "
             "must be numbers or infinite."
         )
+    if total[7] < 0:
+        raise InputError(f"controller '{control.name}' gives a share that is not a number.")
     failed = np.flatnonzero((count[:, 11] != 0) | (count[:, 5] > 0))
     if failed.size:
         k = int(failed[0])
@@ -371,17 +355,19 @@ def _check_end(count, total, fleet, job, requests, orders, router) -> None:
             "nothing runs there and none is to come: admit one then."
         )
     done = job[:, 4] == 4
-    gone = total[1] + total[3] + (job[:, 4] == 9).sum()
-    lost = gone != len(requests) or done.sum() != total[1] or fleet[:, 7].any()
+    parked = int(np.count_nonzero(job[:, 4] == 7))
+    gone = total[1] + total[3] + np.count_nonzero(job[:, 4] == 9)
+    lost = done.sum() != total[1] or (not parked and (gone != len(requests) or fleet[:, [7, 11, 12]].any()))
     if lost or not np.array_equal(job[done, 2], requests.output_tokens[done]) or count[:, [1, 3, 10, 18, 24, 25]].any():
         raise RuntimeError("the cluster lost requests, tokens or blocks: please report this.")
 
 
-def _result(requests, each, job, real, count, clock, fleet, meter, total, wasted) -> ServedCluster:
+def _result(requests, cluster, job, real, count, clock, fleet, meter, total, wasted) -> ServedCluster:
+    each = cluster.each
     start, done = requests.arrival_s[0] * 1000.0, job[:, 4] == 4
     end = np.max(real[done, 6], initial=start)
     span_s = float((end - start) / 1000.0)
-    busy_s, up_s = clock[:, 2] / 1000.0, np.full(len(each), span_s)
+    busy_s, up_s = clock[:, 2] / 1000.0, fleets.up_s(cluster, start / 1000.0, end / 1000.0)
     laws = [hardware_law(one.hardware) for one in each]
     energy = [law.energy_j(busy, up) for law, busy, up in zip(laws, busy_s, up_s, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -409,5 +395,5 @@ def _result(requests, each, job, real, count, clock, fleet, meter, total, wasted
         role=fleet[:, 0].copy(),
         makespan_s=span_s,
         output_tokens=int(requests.output_tokens[done].sum()),
-        transferred_tokens=int(total[10]),
+        transferred_tokens=int(total[9]),
     )

@@ -14,12 +14,40 @@ from numba import njit
 def happen(c, time, kind, i):
     """Handle an event."""
     if kind == END:
-        c.fleet[c.job[i, AT], PRESENT] -= 1
+        k = c.job[i, AT]
+        c.fleet[k, PRESENT] -= 1
         c.total[FINISHED] += 1
         ended(c, i, time)
-    elif kind == ARRIVE:
-        if c.job[i, STATE] == COMING and c.real[i, DUE] == time:
-            arrive(c, i, time)
+        fetch(c, k, time)
+        begin_change(c, k, time)
+    elif kind == CHANGE:
+        k = c.changes[i, 0]
+        if c.changes[i, 1] == 0 and c.fleet[k, UP] == 1:
+            go_down(c, k, time)
+        elif c.changes[i, 1] == 1 and c.fleet[k, UP] == 0:
+            come_up(c, k, time)
+    elif kind == SWITCHED:
+        if c.fleet[i, SWITCHING] == 1 and c.meter[i, SWITCH_AT] == time:
+            finish_change(c, i, time)
+    elif kind == TICK:
+        changed = tick(c, time)
+        awake = c.meter[first_awake(c), WAKE] < np.inf
+        if c.total[FINISHED] + c.total[REFUSALS] < c.n and (changed or awake or c.total[EVENTS] > 0):
+            post(c, time + 1000.0 * c.controls[C_INTERVAL], TICK, 0)
+    elif c.real[i, DUE] != time:
+        return
+    elif kind == HANDED_OVER and c.job[i, STATE] == HANDED:
+        if c.job[i, SOURCE] < 0:
+            c.job[i, SOURCE] = c.job[i, AT]
+        send_on(c, i, time)
+    elif kind == LOADED and c.job[i, STATE] == LOADS:
+        loaded(c, i, time)
+    elif kind == ARRIVE and c.job[i, STATE] == COMING:
+        if c.real[i, ARRIVED] == time:
+            c.controls[C_ARRIVED] += 1.0
+            c.controls[C_ARRIVED_INPUT] += c.job[i, INPUT]
+            c.controls[C_ARRIVED_PREDICTED] += c.real[i, PREDICTED] if c.real[i, PREDICTED] >= 0 else 0.0
+        arrive(c, i, time)
 
 
 @part
@@ -79,6 +107,11 @@ def serve(
     values,
     first,
     columns,
+    control_of,
+    controls,
+    changes,
+    change_ms,
+    switch_ms,
     more,
     stages,
     handles,
@@ -90,11 +123,13 @@ def serve(
     trees (K, ., 5), setting (K, 21), reserved (plans, n), fleet (K, 13), meter (K, 7): see cluster_state_kernel.py.
     model_of (n,): the model that must serve a request, -1 any; values (n, 4): columns of the request for routers.
     first: the requests that arrive by themselves, in order of time. columns (37,): the router's, of which the last four
-    are its parameters. more: (choices, looks, seed, reactive). stages, handles, slots: see programs_kernel.py.
-    Returns (count (K, COUNTS), clock (K, 6), total).
+    are its parameters. control_of: the controller's; controls (16,): its columns, of which `interval` is given, 0
+    without one, and its parameters. changes (m, 2): of what happens at change_ms (m,) the instance, and whether it
+    comes up. switch_ms: time to change a role. more: (choices, looks, seed, reactive, layers). stages, handles, slots:
+    see programs_kernel.py. Returns (count (K, COUNTS), clock (K, 6), total).
     """
     n, instances = job.shape[0], fleet.shape[0]
-    choices, looks, seed, reactive = more
+    choices, looks, seed, reactive, layers = more
     stages = Stages(*stages)
     block, most_running, leaves = setting[0, 0], 0, 0
     for k in range(instances):
@@ -105,9 +140,9 @@ def serve(
     for k in range(instances):
         count[k, FREE], count[k, PARTIAL], count[k, LAST_KEEPER], count[k, LAST_LOGGED] = setting[k, 20], -1, -1, -1
         count[k, NEXT] = n  # the engine's own arrivals: none
-        clock[k, NOW] = meter[k, UP_SINCE] = real[first[0], ARRIVED]
+        clock[k, NOW] = real[first[0], ARRIVED]
         meter[k, WAKE] = np.inf
-    total = np.zeros(11, np.int64)
+    total = np.zeros(10, np.int64)
     total[PARK_FIRST] = total[PARK_LAST] = -1
     queue = np.empty((instances, min(n, 1024) + 2, 2))
     lists = np.empty((instances, 5, 2 * places + 64), np.int64)
@@ -150,6 +185,11 @@ def serve(
             choices,
             looks,
             seed,
+            layers,
+            control_of,
+            controls,
+            switch_ms,
+            changes,
             stages.whole.shape[0] > 0,
             stages,
             handles,
@@ -158,6 +198,10 @@ def serve(
         if not begun:
             for i in first:
                 release(c, i, real[i, ARRIVED])
+            for change in range(changes.shape[0]):
+                post(c, change_ms[change], CHANGE, change)
+            if controls[C_INTERVAL] > 0:
+                post(c, clock[0, NOW] + 1000.0 * controls[C_INTERVAL], TICK, 0)
             begun = True
         cramped = False
         while total[BROKEN] == 0 and total[BROKEN_SCORE] == 0 and not cramped:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from openqueues.models.llm.cluster import ROLES, ServedCluster
+from openqueues.models.llm.cluster import ServedCluster
 from openqueues.models.llm.engine import Served
+from openqueues.models.llm.fleets import ROLES
 from openqueues.models.llm.replication import summary
 from openqueues.models.llm.requests import Requests
 
@@ -25,7 +26,7 @@ def cluster_summary(
     instance over the mean; usd_per_request and usd_per_million_tokens (of output), energy_j_per_request (nan where a
     power is not known), per request that ended; refused_share; transferred_tokens, whose KV was moved, per request.
     """
-    found = summary(_whole(served), requests, only=only, slo_ttft_s=slo_ttft_s, slo_tpot_s=slo_tpot_s)
+    found = summary(as_one(served), requests, only=only, slo_ttft_s=slo_ttft_s, slo_tpot_s=slo_tpot_s)
     completed = int(np.count_nonzero(~np.isnan(served.finish_s)))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = served.busy_s / served.up_s
@@ -45,8 +46,8 @@ def cluster_summary(
     }
 
 
-def _whole(served: ServedCluster) -> Served:
-    """The cluster as if it were one server."""
+def as_one(served: ServedCluster) -> Served:
+    """The cluster as if it were one server, whose busy time is the mean over the instances."""
     iterations = int(served.iterations.sum())
     return Served(
         first_token_s=served.first_token_s,

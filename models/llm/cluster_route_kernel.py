@@ -86,20 +86,27 @@ def cached_at(c, k, i):
 
 
 @inlined
+def to_compute(c, k):
+    """Tokens at instance k that are not in its KV cache, but those of requests whose KV it fetches."""
+    # Contexts kept for stages that have not arrived yet count among the kept tokens, too.
+    tokens = max(c.count[k, WAITING_TOKENS] - (c.count[k, KEPT_TOKENS] - c.fleet[k, MOVING]), 0)
+    i = c.count[k, PARTIAL]
+    return tokens if i < 0 else tokens + c.job[i, INPUT] + c.job[i, MADE] - c.job[i, HELD]
+
+
+@inlined
 def describe(c, k, i, phase, time):
     """Fill the columns of instance k."""
     x, count, block = c.columns, c.count[k], c.setting[k, 0]
     tokens = c.job[i, INPUT] + c.job[i, MADE]
     partial = count[PARTIAL]
     begun = 0 if partial < 0 else c.job[partial, HELD]
-    to_compute = 0 if partial < 0 else c.job[partial, INPUT] + c.job[partial, MADE] - begun
     x[R_INDEX] = k
     x[R_ROLE] = c.fleet[k, ROLE]
     x[R_MODEL] = c.fleet[k, MODEL]
     x[R_REQUESTS] = c.fleet[k, PRESENT]
     x[R_WAITING] = count[WAITING] + c.fleet[k, FETCHES]
-    # Contexts kept for stages that have not arrived yet count among the kept tokens, too.
-    x[R_WAITING_TOKENS] = max(count[WAITING_TOKENS] - (count[KEPT_TOKENS] - c.fleet[k, MOVING]), 0) + to_compute
+    x[R_WAITING_TOKENS] = to_compute(c, k)
     x[R_HELD] = count[TOKENS] + count[KEPT_TOKENS] - count[TWICE] + begun
     x[R_FREE] = float(count[FREE]) * block
     x[R_KV] = float(c.setting[k, 20]) * block
@@ -170,6 +177,14 @@ def park(c, i):
 
 
 @part
+def refuse(c, i, time):
+    """The router wants a request nowhere."""
+    c.job[i, STATE] = REFUSED
+    c.total[REFUSALS] += 1
+    refused(c, i, time)
+
+
+@part
 def send(c, k, i, time):
     """Account for a request that is sent to instance k."""
     touch(c, k, time)
@@ -192,9 +207,7 @@ def arrive(c, i, time):
     if k == -1:
         park(c, i)
     elif k == -2:
-        c.job[i, STATE] = REFUSED
-        c.total[REFUSALS] += 1
-        refused(c, i, time)
+        refuse(c, i, time)
     else:
         send(c, k, i, time)
         s = view(c, k)

@@ -25,10 +25,11 @@ LOADS, PARKED, REFUSED, CANCELLED = range(6, 10)
 # of the list of KV caches to fetch the first, and how many; tokens held for others or on their way.
 ROLE, MODEL, UP, POLICY, PLAN, NEXT_ROLE, SWITCHING, PRESENT, ROUTED, TURN, FETCH, FETCHES, MOVING = range(13)
 # Columns of meter, floats of an instance, times in ms: when it has to be looked at, the last time that a request was
-# sent there, when its link is free, since when it is up, how long it was before, ms to send the KV of a token.
-WAKE, ROUTED_AT, LINK_FREE, UP_SINCE, UP_MS, PRICE_PER_HOUR, LINK_MS = range(7)
+# sent there, when its link is free, when it has changed its role, its busy time when the controller was last asked, ms
+# to send the KV of a token.
+WAKE, ROUTED_AT, LINK_FREE, SWITCH_AT, BUSY_BEFORE, PRICE_PER_HOUR, LINK_MS = range(7)
 # Entries of total; the first and the last of the parked requests; 1 + the instance or request that broke a rule.
-EVENTS, FINISHED, TURNS, REFUSALS, PARK_FIRST, PARK_LAST, BROKEN, BROKEN_SCORE, MOST_PRESENT, MOVED, SENT = range(11)
+EVENTS, FINISHED, TURNS, REFUSALS, PARK_FIRST, PARK_LAST, BROKEN, BROKEN_SCORE, MOST_PRESENT, SENT = range(10)
 # Kinds of events; of several at one time the lower kind is first, then the lower number.
 END, HANDED_OVER, LOADED, CHANGE, SWITCHED, TICK, ARRIVE = range(7)
 _KIND = 1 << 40
@@ -39,7 +40,7 @@ Cluster = namedtuple(
     "Cluster",
     "ranks admits score_of job real queue lists phases count clock constants refresh_start refreshed "
     "tree path_start path leaving n every setting reserved fleet meter total events model_of values "
-    "columns mark choices looks seed staged stages handles slots",
+    "columns mark choices looks seed layers control_of controls switch_ms changes staged stages handles slots",
 )
 
 

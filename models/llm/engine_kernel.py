@@ -132,6 +132,7 @@ def complete(s, i, had):
 def hand_over(s, i):
     """A request has its first token and decodes elsewhere: it keeps its blocks here until its KV cache is fetched."""
     s.job[i, STATE] = HANDED
+    s.real[i, SINCE] = s.clock[NOW]
     s.count[KEPT_TOKENS] += s.job[i, HELD]
     log(s, i)
 
@@ -326,6 +327,8 @@ def advance(s, until):
         elif s.count[RUNNING] > 0:
             if not s.mixed:
                 make_room(s)
+            if s.count[RUNNING] == 0:
+                break  # KV caches on their way have taken the memory; the last that ran waits for them
             jump(s, s.count[PREEMPTIONS] > preempted, until)
         elif s.count[NEXT] < s.n:
             s.clock[NOW] = s.real[s.count[NEXT], ARRIVED]

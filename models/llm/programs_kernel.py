@@ -110,6 +110,8 @@ def cancel(c, i, time):
     state = s.job[i, STATE]
     if state == ENDED or state == HANDED or state == LOADS or state == REFUSED or state == CANCELLED:
         return False
+    if state == PARKED and s.job[i, SOURCE] >= 0:
+        return False
     had = blocks_of(s, i) if state == PREFILLS or state == DECODES else 0
     if state == WAITS:
         forget_waiting(s, i)

@@ -20,6 +20,7 @@ _SLOTS = tuple(f"slot{place}" for place in range(MOST_OF_PROGRAM))
 _NUMBERS = tuple(f"theta{place}" for place in range(MOST_PARAMETERS))
 _ALWAYS = "def admit():\n    return True\n"
 _DISCARD = "def handle():\n    return 1\n"
+_NEVER = "def control():\n    return 0.5\n"
 
 
 def rank_of(policy: Policy):
@@ -58,6 +59,17 @@ def score_of(router: Policy):
 
     own = tuple(one for one in router.parameters if one != "choices")
     return _pointed(router.source, router.name, "score", router.arguments, own, COLUMNS)
+
+
+def control_of(controller: Policy | None):
+    """A controller's share, likewise; one that is never asked if there is none."""
+    from openqueues.models.llm.controllers import COLUMNS
+
+    if controller is None:
+        return _pointed(_NEVER, "", "control", (), (), COLUMNS)
+    return _pointed(
+        controller.source, controller.name, "control", controller.arguments, tuple(controller.parameters), COLUMNS
+    )
 
 
 @lru_cache(maxsize=64)

@@ -11,8 +11,8 @@ names are meant, since some occur in both.
                 belong to the model that asks (where to send a job, whether to predict it, ...);
                 "order", "falling order": rank(...) of requests to a language model (models/llm/policies);
                 "rounds": decide(view, plan, ...) of each of its iterations (models/llm/rounds.py);
-                "router": score(...) of its instances (models/llm/routers), the shape of a file that gives none
-                and has this function
+                "router": score(...) of its instances (models/llm/routers), "controller": control(...) of their
+                roles (models/llm/controllers), the shapes of files that give none and have these functions
     TIES        "first" (default) or "last" come first served among equal ranks; "last" also preempts
     PARAMETERS  further arguments of rank, with their defaults; given as name:parameter=value
     INFORMATION the class of its information (see Policy.information), where it does not follow from SEES
@@ -42,8 +42,10 @@ SHAPES = {
     "falling order": ("rank",),
     "rounds": ("decide",),
     "router": ("score",),
+    "controller": ("control",),
 }
-_OTHER_COLUMNS = ("decision", "order", "falling order", "rounds", "router")  # those of the model that asks
+# Shapes whose columns are those of the model that asks.
+_OTHER_COLUMNS = ("decision", "order", "falling order", "rounds", "router", "controller")
 INFORMATION = ("blind", "one bit", "predictions", "distributions", "oracle")
 _RANKS = ("order", "falling order")
 _LLM = (*_RANKS, "rounds")
@@ -98,7 +100,7 @@ class Policy:
     def used(self) -> frozenset[str]:
         """Arguments of the functions that a model may call; of decide(view, ...) the fields of view that it reads."""
         found = _functions(ast.parse(self.source))
-        functions = ("rank", "turn", "decide", "admit", "handle", "score", "accept", "learn")
+        functions = ("rank", "turn", "decide", "admit", "handle", "score", "accept", "learn", "control")
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
             shared = ("todo", "held", "decoding") if _PLANNING in self.source else ()
@@ -173,8 +175,9 @@ def _read(path: Path) -> dict[str, Any]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if node.targets[0].id in ("SEES", "SHAPE", *constants):
                 constants[node.targets[0].id] = _literal(node, where)
-    if "score" in functions:
-        constants.setdefault("SHAPE", "router")
+    for shape in ("router", "controller"):
+        if SHAPES[shape][0] in functions:
+            constants.setdefault("SHAPE", shape)
     _check_imports(tree, where)
     _check_constants(constants, where)
     shape, parameters = constants["SHAPE"], constants["PARAMETERS"]

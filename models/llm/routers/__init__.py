@@ -44,12 +44,13 @@ Of the instance, at the end of the iteration that it is in:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.policies import Policy, is_path, split_path
+from openqueues.models.policies import SHAPES, Policy, is_path, split_path
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.spec import check_keys, parse_spec
 
@@ -107,30 +108,40 @@ def router(spec: str) -> Policy:
 
     Its parameters hold `choices` and its own, with the given values. Raises InputError with one sentence.
     """
+    read = read_scalar(spec, "router", _FOLDER, names(), COLUMNS, {"choices": 0})
+    choices = read.parameters["choices"]
+    if choices < 0 or choices != int(choices):
+        raise InputError(f"router '{read.name}': choices is {choices:g}: it must be a whole number of at least 0.")
+    return read
+
+
+def read_scalar(spec, shape: str, folder: Path, known: Sequence[str], columns: Sequence[str], more: dict) -> Policy:
+    """The policy of a shape with one function of columns and at most four parameters, beside those of `more`.
+
+    folder holds the built-in ones, whose names are `known`.
+    """
     if is_path(spec):
         path, rest = split_path(spec)
-        _, given = parse_spec(Path(path).stem + rest, "router")
+        _, given = parse_spec(Path(path).stem + rest, shape)
         read = read_policy(path)
     else:
-        name, given = parse_spec(spec, "router")
-        if name not in names():
-            raise unknown("router", name, names())
-        read = read_policy(str(_FOLDER / f"{name}.py"))
-    if read.shape != "router":
-        raise InputError(f"'{read.name}' is no router: a router has a function score(...), and no SHAPE.")
+        name, given = parse_spec(spec, shape)
+        if name not in known:
+            raise unknown(shape, name, known)
+        read = read_policy(str(folder / f"{name}.py"))
+    if read.shape != shape:
+        raise InputError(f"'{read.name}' is no {shape}: one has a function {SHAPES[shape][0]}(...), and no SHAPE.")
     for column in read.sees:
-        if column not in COLUMNS:
-            raise unknown(f"column in SEES of router '{read.name}'", column, COLUMNS)
-    parameters = {"choices": 0, **read.parameters}
-    check_keys(given, parameters, f"router '{read.name}'")
+        if column not in columns:
+            raise unknown(f"column in SEES of {shape} '{read.name}'", column, columns)
+    parameters = {**more, **read.parameters}
+    check_keys(given, parameters, f"{shape} '{read.name}'")
     parameters |= given
     for key, value in parameters.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"router '{read.name}': {key} is '{value}', but it must be a number.")
-    if len(parameters) > MOST_PARAMETERS + 1:
-        raise InputError(f"router '{read.name}' has {len(parameters) - 1} parameters: there may be {MOST_PARAMETERS}.")
-    if parameters["choices"] < 0 or parameters["choices"] != int(parameters["choices"]):
+            raise InputError(f"{shape} '{read.name}': {key} is '{value}', but it must be a number.")
+    if len(parameters) > MOST_PARAMETERS + len(more):
         raise InputError(
-            f"router '{read.name}': choices is {parameters['choices']:g}: it must be a whole number of at least 0."
+            f"{shape} '{read.name}' has {len(parameters) - len(more)} parameters: there may be {MOST_PARAMETERS}."
         )
     return replace(read, spec=spec, parameters=parameters)
