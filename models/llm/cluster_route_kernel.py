@@ -200,7 +200,7 @@ def send(c, k, i, time):
 @part
 def arrive(c, i, time):
     """A request that has to compute its prompt arrives: send it to an instance."""
-    k = home(c, i)
+    k = home(c, i, time)
     kept = k >= 0
     if not kept:
         k = choose(c, i, 0, time)

@@ -359,10 +359,9 @@ def serve(
 ):
     """Serve all requests; fills HELD, MADE, PREEMPTED of job and FIRST, FINISH of real, and returns (count, clock).
 
-    programs: (stage, stage_real, progress, slots) of stages.py, for policies that see programs of one request each.
-    rank_of, admit_of: the policy's functions. job (n, 15), real (n, 10): see state_kernel.py; times in ms.
-    constants: the coefficients, time to swap a token, four numbers of the policy, and the table. setting: (block,
-    most running, budget, watermark) and the switches in the order below. count[FAILED]: see advance.
+    rank_of, admit_of: the policy's functions. programs: (stage, stage_real, progress, slots) of stages.py. job (n, 15),
+    real (n, 10): see state_kernel.py; in ms. constants: the coefficients, time to swap a token, four numbers of the
+    policy, the table. setting: (block, most running, budget, watermark) and the switches below. FAILED: see advance.
     """
     n = job.shape[0]
     block, most_running, budget, watermark = setting[:4]

@@ -33,9 +33,32 @@ Stages = namedtuple("Stages", "whole numbers progress after_start after follower
 
 
 @part
-def home(c, i):
-    """The instance that holds the context of a request that arrives, -1 if none does."""
-    return c.job[i, AT] if c.staged and c.job[i, ASIDE] != NOWHERE else -1
+def drop_context(c, i):
+    """Free what is kept of the context of a stage that does not run; returns how many blocks that were."""
+    s = view(c, c.job[i, AT])
+    had = blocks(s, s.job[i, HELD]) if s.job[i, ASIDE] == HERE else 0
+    if had > 0:
+        forget_kept(s, i)
+    s.count[FREE] += had
+    s.job[i, ASIDE], s.job[i, HELD] = NOWHERE, 0
+    return had
+
+
+@part
+def home(c, i, time):
+    """The instance that holds the context of a request that arrives, -1 if none does.
+
+    One that is to change its role takes no more requests: then the context is dropped.
+    """
+    if not c.staged or c.job[i, ASIDE] == NOWHERE:
+        return -1
+    k = c.job[i, AT]
+    if c.fleet[k, NEXT_ROLE] < 0:
+        return k
+    touch(c, k, time)
+    c.count[k, DROPPED] += c.job[i, HELD]
+    drop_context(c, i)
+    return -1
 
 
 @part
@@ -121,15 +144,16 @@ def cancel(c, i, time):
         s.count[PARTIAL] = -1
     if had > 0 and s.shares:
         let_go(s, i, s.count[ITERATIONS])
-    if s.job[i, ASIDE] == HERE:
-        had += blocks(s, s.job[i, HELD])
-        forget_kept(s, i)
     s.count[FREE] += had
-    if state == WAITS or state == PREFILLS or state == DECODES:
-        c.fleet[c.job[i, AT], PRESENT] -= 1
+    freed = had + drop_context(c, i)
+    s.job[i, STATE] = CANCELLED
     if state == COMING:
         c.real[i, DUE] = np.nan
-    s.job[i, STATE], s.job[i, ASIDE], s.job[i, HELD] = CANCELLED, NOWHERE, 0
+    elif state != PARKED:
+        c.fleet[c.job[i, AT], PRESENT] -= 1
+        begin_change(c, c.job[i, AT], time)
+    if freed > 0:
+        fetch(c, c.job[i, AT], time)
     c.stages.wasted[0] += s.job[i, MADE]
     c.stages.progress[c.stages.whole[i, PROGRAM], REMAINING_WORK] -= c.real[i, PREDICTED]
     return True
