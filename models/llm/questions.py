@@ -10,7 +10,8 @@ for want of public data on lengths and correctness together:
     depth z(D) + sqrt(alike) Z + sqrt(1 - depth^2 - alike) Z', with z the normal quantile, Z of the question and Z' of
     the chain standard normal: harder questions take longer, and chains of one question are alike.
 *   A complete chain is right with probability easy + (hard - easy) D, and one stopped after the share x of its tokens
-    with that times (1 - exp(-3x)) / (1 - exp(-3)): more tokens help less and less, and never hurt.
+    with that times (1 - exp(-bend x)) / (1 - exp(-bend)): with bend 3 more tokens help less and less, with a negative
+    one most answers come late; they never hurt.
 *   A wrong chain gives one of `options` wrong answers: the one that misleads on this question with probability
     `mislead`, else one of all, uniform.
 *   Before the run the score of the difficulty is known with the correlation `skill`.
@@ -55,6 +56,7 @@ class Questions:
     options: int
     mislead: float
     seed: int
+    bend: float = BEND
 
     def __len__(self) -> int:
         return len(self.difficulty)
@@ -71,13 +73,13 @@ class Questions:
     def answers(self, tokens: float | np.ndarray = np.inf) -> np.ndarray:
         """int64 (n, most): the answer of each chain that is stopped after so many tokens, 0 if it is right."""
         limit = np.broadcast_to(np.asarray(tokens, np.float64), self.tokens.shape)
-        right = self.luck < self.success[:, None] * known(limit / self.tokens)
+        right = self.luck < self.success[:, None] * known(limit / self.tokens, self.bend)
         return np.where(right, 0, self.wrong)
 
 
-def known(share: float | np.ndarray) -> np.ndarray:
+def known(share: float | np.ndarray, bend: float = BEND) -> np.ndarray:
     """What a chain's probability to be right is after a share of its tokens, as a share of that at its end."""
-    return np.expm1(-BEND * np.minimum(share, 1.0)) / np.expm1(-BEND)
+    return np.expm1(-bend * np.minimum(share, 1.0)) / np.expm1(-bend)
 
 
 def questions(
@@ -92,6 +94,7 @@ def questions(
     options: int = 9,
     mislead: float = 0.3,
     skill: float = 0.8,
+    bend: float = BEND,
 ) -> Questions:
     """n questions with `most` chains each, the same for every use of the seed, the first ones the same for every n."""
     for name, value, low, high in (
@@ -107,6 +110,8 @@ def questions(
     for name, value in (("n", n), ("most", most), ("options", options)):
         if value != int(value) or value < 1:
             raise InputError(f"{name} of the questions is {value}: it must be a whole number of at least 1.")
+    if not 0 < abs(bend) <= 50:
+        raise InputError(f"bend of the questions is {bend:g}: it must be a number from -50 to 50, but 0.")
     own = 1.0 - depth * depth - alike
     if own < 0:
         raise InputError(f"depth {depth:g} and alike {alike:g} leave no room for a chain: depth^2 + alike is above 1.")
@@ -127,8 +132,8 @@ def questions(
         difficulty=difficulty,
         predicted_difficulty=ndtr(blurred),
         prompt=prompt,
-        tokens=_length(table, normal).astype(np.int64),
-        predicted_tokens=_length(table, depth * blurred),
+        tokens=length_at(table, normal).astype(np.int64),
+        predicted_tokens=length_at(table, depth * blurred),
         luck=chains[..., 1],
         wrong=np.where(chains[..., 2] < mislead, misled[:, None], other),
         misled=misled,
@@ -137,9 +142,10 @@ def questions(
         options=int(options),
         mislead=mislead,
         seed=seed,
+        bend=bend,
     )
 
 
-def _length(table: measured.Table, score: np.ndarray) -> np.ndarray:
-    """The length whose rank has this normal score, in whole tokens of at least 1."""
+def length_at(table: measured.Table, score: np.ndarray) -> np.ndarray:
+    """Tokens of a chain whose length has this normal score, in whole tokens of at least 1."""
     return np.maximum(np.rint(np.interp(ndtr(score), measured.LEVELS, table.output_tokens)), 1)

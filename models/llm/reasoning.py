@@ -170,17 +170,22 @@ def thought(
 
 def _answers(asked: Questions, q: int, tokens: np.ndarray) -> np.ndarray:
     """The answers of a question's first chain if it is stopped after these tokens."""
-    right = asked.luck[q, 0] < asked.success[q] * known(tokens / asked.tokens[q, 0])
+    right = asked.luck[q, 0] < asked.success[q] * known(tokens / asked.tokens[q, 0], asked.bend)
     return np.where(right, 0, asked.wrong[q, 0])
 
 
-def _probed(asked: Questions, q: int, length: int, every: int, agree: int) -> tuple[int, int | None, int]:
-    """(tokens of the chain, its answer if probes stopped it, probes)."""
+def probed_answers(asked: Questions, q: int, length: int, every: int) -> tuple[np.ndarray, np.ndarray]:
+    """(tokens, answers): what probes of a question's first chain find, after each `every` tokens below `length`."""
     at = np.arange(every, length, every)
     uniform = np.random.default_rng(derive_seed(asked.seed, "probes", q)).random((len(at), 2))
     given = _answers(asked, q, at)
     strays = (given > 0) & (uniform[:, 0] >= at / asked.tokens[q, 0])
-    given = np.where(strays, 1 + (uniform[:, 1] * asked.options).astype(np.int64), given)
+    return at, np.where(strays, 1 + (uniform[:, 1] * asked.options).astype(np.int64), given)
+
+
+def _probed(asked: Questions, q: int, length: int, every: int, agree: int) -> tuple[int, int | None, int]:
+    """(tokens of the chain, its answer if probes stopped it, probes)."""
+    at, given = probed_answers(asked, q, length, every)
     same = 0
     for k, answer in enumerate(given):
         same = same + 1 if k and answer == given[k - 1] else 1
