@@ -19,7 +19,7 @@ from openqueues.models import llm
 LAW = "llama2-70b-a100-tp4"
 MIXED = llm.Cluster([llm.Instance(LAW, 64, kv_tokens=200_000)])
 SPLIT = llm.Cluster(
-    [llm.Instance(LAW, 24, role="prefill", kv_tokens=200_000), llm.Instance(LAW, 40, role="decode", kv_tokens=200_000)],
+    [llm.Instance(LAW, 44, role="prefill", kv_tokens=200_000), llm.Instance(LAW, 20, role="decode", kv_tokens=200_000)],
     transfer_bytes_per_s=25e9,
 )
 # name: (cluster, policy, router, arrivals a second)
@@ -31,7 +31,7 @@ CASES = {
     "64 mixed, vLLM, two choices": (MIXED, "vllm", "powerofd", 120.0),
     "64 mixed, vLLM, most free KV": (MIXED, "vllm", "kv", 120.0),
     "64 mixed, vLLM, least predicted work": (MIXED, "vllm", "tokens", 120.0),
-    "24 prefill and 40 decode, vLLM, JSQ": (SPLIT, "vllm", "jsq", 120.0),
+    "44 prefill and 20 decode, vLLM, JSQ": (SPLIT, "vllm", "jsq", 120.0),
 }
 
 
