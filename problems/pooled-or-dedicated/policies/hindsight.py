@@ -1,0 +1,10 @@
+"""The organisation that misses least of all, found by trying each on the requests to come, with links that take no time."""
+
+SEES = ("missed",)
+SHAPE = "decision"
+INFORMATION = "oracle"
+PARAMETERS = {"free_links": 1}
+
+
+def decide(missed):
+    return missed
