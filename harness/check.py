@@ -211,7 +211,7 @@ def blindness(entry: Entry, policy: str) -> list[str]:
     from openqueues.models.policies.resolve import resolve
 
     chosen = registry.policy(entry, policy)
-    if chosen.shape == "decision" or entry.model == "llm":
+    if chosen.shape in ("decision", "router", "controller") or entry.model == "llm":
         return []  # the model hands a function its columns of SEES, job by job, and nothing else
     load = 0.8
     joint = joint_law("exponential", "exponential")

@@ -14,8 +14,9 @@ import numpy as np
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.requests import Requests
-from openqueues.models.policies import Policy
+from openqueues.models.policies import Policy, is_path, split_path
 from openqueues.models.policies import policy as read_policy
+from openqueues.models.spec import parse_spec
 from openqueues.models.streams import streams
 
 
@@ -42,6 +43,15 @@ def chosen(policy: str | Policy, columns: Sequence[Mapping[str, Any]]) -> int:
             raise InputError(f"policy '{read.name}': decide returned {score!r}; it must return a number.")
         scores.append(float(score))
     return int(np.argmin(scores))
+
+
+def filled(policy: str, **values: float) -> str:
+    """The specification of a policy with those of the values that it has as parameters and does not give itself."""
+    path, rest = split_path(policy) if is_path(policy) else ("", policy)
+    _, given = parse_spec(f"policy{rest}" if path else rest, "policy")
+    wanted = read_policy(policy).parameters.keys() - given.keys()
+    added = [f"{key}={value}" for key, value in values.items() if key in wanted]
+    return policy + (("," if given else ":") + ",".join(added) if added else "")
 
 
 def _seen(value: float | Callable[[], float]) -> float:
@@ -75,16 +85,16 @@ def full_batch(law: Hardware, context: float, tpot_s: float, most: int) -> int:
 def capacity(servers: Sequence[tuple[Hardware, int]], requests: Requests, max_batch: int) -> float:
     """Requests a second that no organisation of the servers exceeds for long, for requests of these lengths.
 
-    A step of L prompt tokens and B decoding sequences with K resident tokens takes at least p L + b B + c K and, for
-    laws whose mixed steps are no shorter than their decoding steps, d + b B + c K where B > 0, with d the constant of a
-    decoding step. Summed over the steps of a server of kind j, which computes x_j of the prompts and y_j of the further
-    tokens of the answers in a second, and with at least B/max_batch steps for B of these tokens,
+    A step of L prompt tokens and B decoding sequences with K resident tokens takes at least p L + b B + c K and, where
+    B > 0 and for laws whose mixed steps are no shorter than their decoding steps, d + b B + c K, with d the constant of
+    a decoding step (of two regimes the lesser b, c and d). A server of kind j computes a share x_j of the prompts and
+    y_j of the further tokens of the answers of r requests a second, the latter in at least a step for max_batch each:
 
-        p_j P x_j + (b_j A + c_j K) y_j <= n_j   and   (d_j / max_batch b_j A + c_j K) y_j <= n_j,
+        p_j P x_j r + (b_j A + c_j K) y_j r <= n_j   and   (d_j A / max_batch + b_j A + c_j K) y_j r <= n_j
 
-    where P, A and K are the mean prompt tokens, further tokens and resident tokens summed over these, of a request. So
-    the sum of x, and of y, is at most the value of this linear program. Raises InputError for laws with staircases,
-    tables, two regimes, or mixed steps that may be shorter.
+    where P, A and K are the mean prompt tokens, further tokens, and resident tokens summed over these, of a request.
+    With the shares adding up to 1, the largest r is the value of a linear program. Raises InputError for laws with
+    staircases or tables, and for those whose mixed steps may be shorter.
     """
     from scipy.optimize import linprog
 
@@ -92,14 +102,15 @@ def capacity(servers: Sequence[tuple[Hardware, int]], requests: Requests, max_ba
     prompts, answers = float(requests.input_tokens.mean()), float(more.mean())
     resident = float((more * requests.input_tokens + more * (more + 1) / 2).mean())
     kinds = len(servers)
-    # Variables: x_j, y_j, and the rate, which is to be largest.
+    # Variables: x_j r, y_j r, and r, which is to be largest.
     rows, limits = [], []
     for j, (law, count) in enumerate(servers):
-        _check_plain(law)
-        if max(law.mixed_step_ms, law.prefill_step_ms) < law.decode_step_ms:
-            raise InputError(f"hardware '{law.name}' has mixed steps below its decoding steps: give mixed_step_ms.")
-        own = law.decode_seq_ms * answers + law.kv_token_ms * resident
-        for prompt, answer in ((prompt_token_ms(law) * prompts, own), (0.0, law.decode_step_ms / max_batch * answers + own)):
+        step_ms, sequence_ms, token_ms = _decoding(law)
+        own = sequence_ms * answers + token_ms * resident
+        for prompt, answer in (
+            (prompt_token_ms(law) * prompts, own),
+            (0.0, step_ms / max_batch * answers + own),
+        ):
             row = np.zeros(2 * kinds + 1)
             row[j], row[kinds + j] = prompt / 1000.0, answer / 1000.0
             rows.append(row)
@@ -117,9 +128,18 @@ def capacity(servers: Sequence[tuple[Hardware, int]], requests: Requests, max_ba
     return float(found.x[-1])
 
 
+def _decoding(law: Hardware) -> tuple[float, float, float]:
+    """Least ms of a step that decodes, per sequence in it, and per resident token."""
+    found = law.decode_step_ms, law.decode_seq_ms, law.kv_token_ms
+    if law.from_batch:
+        found = tuple(map(min, found, (law.decode2_step_ms, law.decode2_seq_ms, law.kv2_token_ms)))
+    if max(law.mixed_step_ms, law.prefill_step_ms) < found[0]:
+        raise InputError(f"hardware '{law.name}' has mixed steps below its decoding steps: give mixed_step_ms.")
+    return found
+
+
 def _check_plain(law: Hardware) -> None:
-    if law.tile_tokens or law.table_tokens or law.from_batch:
+    if law.tile_tokens or law.table_tokens:
         raise InputError(
-            f"hardware '{law.name}' has a staircase, a table or two regimes, for which the capacity is not known: use "
-            "another law."
+            f"hardware '{law.name}' has a staircase or a table, for which the capacity is not known: use another law."
         )

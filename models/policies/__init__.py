@@ -90,6 +90,8 @@ class Policy:
             truth, forecasts = {"output_tokens", "left", "delay"}, FORECASTS | {"predicted_delay"}
         elif self.shape == "router":
             truth, forecasts = set(), frozenset({"predicted", "predicted_left"})
+        elif self.shape == "controller":
+            truth, forecasts = set(), frozenset({"arrived_predicted"})
         if truth & set(self.sees):
             return "oracle"
         if not forecasts & set(self.sees):

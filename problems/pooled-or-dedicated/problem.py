@@ -9,7 +9,6 @@ request needs of each phase), `rate` (requests a second) and `missed`, the share
 an objective.
 """
 
-from dataclasses import replace
 from functools import lru_cache, partial
 
 from openqueues.models import llm
@@ -39,9 +38,7 @@ METRICS = ("slo_share", "mean_latency_s", "p99_latency_s", "mean_ttft_s", "p99_t
 
 def simulate(point, policy, seed, jobs):
     """One replication: slo_share, the requests that keep both objectives; latencies; the servers for prompts."""
-    chooses = read_policy(policy)
-    if "prefill" in point and "dedicated" in chooses.parameters:
-        chooses = replace(chooses, parameters={**chooses.parameters, "dedicated": point["prefill"]})
+    chooses = read_policy(pools.filled(policy, **({"dedicated": point["prefill"]} if "prefill" in point else {})))
     requests, rate, (prompt_work, answer_work) = _offered(point, jobs, seed)
     serve = lru_cache(None)(partial(_served, requests, 0 if "free_links" in chooses.parameters else point["link"]))
 

@@ -1,4 +1,4 @@
-"""Dedicated as by-work where the busier phase is then busy at most `most` of the time, else pooled with prompts in chunks."""
+"""As by-work where the busier phase is then busy at most `most` of the time, else pooled with prompts in chunks."""
 
 SEES = ("prefill", "chunks", "servers", "prompt_work", "answer_work", "rate")
 SHAPE = "decision"

@@ -1,4 +1,4 @@
-"""The organisation that misses least of all, found by trying each on the requests to come, with links that take no time."""
+"""The organisation that misses least, found by trying each on the requests to come, with links that take no time."""
 
 SEES = ("missed",)
 SHAPE = "decision"
