@@ -1,0 +1,7 @@
+"""To the server with the fewest requests."""
+
+SEES = ("requests",)
+
+
+def score(requests):
+    return requests
