@@ -1,0 +1,7 @@
+"""A machine at random."""
+
+SEES = ("draw",)
+
+
+def score(draw):
+    return draw
