@@ -25,6 +25,7 @@ import numpy
 from numba.np import linalg
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.policies import COLUMNS, SHAPES, Policy
+from openqueues.models.queues.linking import optimise_once
 
 _HERE = Path(__file__).parent
 HEAP_WIDTH = {"falling": 5, "general": 3, "sharing": 3}  # columns of a row of the heap
@@ -89,7 +90,9 @@ def kernel(
     if heap_width:
         heap = (_HERE / "heap.py").read_text().replace("WIDTH = 5", f"WIDTH = {heap_width}")
         texts.append(heap.replace("NEWEST_FIRST = False", f"NEWEST_FIRST = {newest_first}"))
-    serve = _load("\n\n\n".join([*texts, *(template.read_text() for template in templates)]))
+    text = "\n\n\n".join([*texts, *(template.read_text() for template in templates)])
+    optimise_once(re.findall(r"^@(?:part|inlined)\ndef (\w+)", text, re.M))
+    serve = _load(text)
 
     def run(*arguments):
         from numba.core.errors import NumbaError
