@@ -22,6 +22,8 @@ MAX_BATCH = 24
 KV_TOKENS = 120_000
 TOKEN_BUDGET = 2_048
 BUDGET = 4_096
+MOST = 600
+"""Programs of a replication."""
 CHAINS, WIDTH, ROUNDS, SIMULATIONS, AT_ONCE = 8, 6, 3, 9, 3
 WORKS = ("majority", "tree", "search", "mix", "fixed")
 
@@ -29,7 +31,7 @@ WORKS = ("majority", "tree", "search", "mix", "fixed")
 def simulate(point, policy, seed, jobs):
     """One replication of so many programs: latency of programs, and `stretch`, over that of their critical paths."""
     hardware = llm.hardware_law(HARDWARE)
-    reasoned = _programs(point["work"], float(point["load"]), jobs, seed)
+    reasoned = _programs(point["work"], float(point["load"]), min(jobs, MOST), seed)
     programs = reasoned.programs
     if llm.policy(policy).information == "oracle":
         requests = programs.requests
