@@ -126,6 +126,18 @@ def test_kv_on_its_way_is_lost_with_its_source_and_sent_again_without_its_target
     assert again.recomputed_tokens.sum() == 0
 
 
+@pytest.mark.parametrize("down", [(2, 0), (0, 2), (2, 3), (2, 0, 3)])
+def test_instances_may_go_down_at_the_same_time(down):
+    """At 5 ms each target decodes one request, which fills its batch, and others wait to be fetched from 0 and 1."""
+    requests = some([0] * 8, [4] * 8, [9] * 8)
+    cluster = split(prefill=2, decode=2, decode_batch=1)
+    events = [(0.005, k, "down") for k in down] + [(0.05, k, "up") for k in down]
+    served = serve_cluster(requests, replace(cluster, events=events), "vllm")
+    assert np.isfinite(served.finish_s).all() and (served.finish_s > 0.008).all()
+    assert served.output_tokens_of.sum() == 8 * 9
+    assert set(served.instance) <= {2, 3}
+
+
 def test_a_controller_changes_roles(tmp_path):
     """From 20 ms on two of three instances are to compute prompts; one that decodes drains, then takes 5 ms."""
     path = tmp_path / "plan.py"

@@ -34,10 +34,10 @@ def unpark(c, time):
 
 @part
 def unfetch(c, i):
-    """The instance that a request was sent to shall not fetch its KV cache, or not go on with it."""
+    """The instance that a request was sent to, if it was, shall not fetch its KV cache, or not go on with it."""
     k = c.job[i, AT]
-    c.fleet[k, PRESENT] -= 1
     if c.job[i, STATE] == LOADS:
+        c.fleet[k, PRESENT] -= 1
         s = view(c, k)
         held = s.job[i, HELD]
         s.count[FREE] += blocks(s, held)
@@ -46,9 +46,11 @@ def unfetch(c, i):
         c.fleet[k, MOVING] -= held
         return
     before, other = -1, c.fleet[k, FETCH]
-    while other != i:
+    while other >= 0 and other != i:
         before, other = other, c.job[other, BEHIND]
-    unlist(c, k, i, before)
+    if other == i:  # else the router is still to be asked, at this very time
+        c.fleet[k, PRESENT] -= 1
+        unlist(c, k, i, before)
 
 
 @part
