@@ -31,13 +31,14 @@ def uniform(seed: int, i: int, k: int, salt: int) -> float:
 class SlowCluster:
     """Slow engines that have been given the same requests, and the functions and parameters of a router."""
 
-    def __init__(self, engines, requests, score, parameters, *, seed, instances, values, link_ms):
+    def __init__(self, engines, requests, score, parameters, *, seed, instances, values, link_ms, turns=None):
         """instances: (role, model, price) of each; values (n, 4) as in serve_cluster.
 
-        link_ms: of an instance and a number of tokens, the time to send their KV cache.
+        link_ms: of an instance and a number of tokens, the time to send their KV cache. turns: a generator that
+        turns round an order in ten where an iteration and an event are at the same time but for rounding.
         """
         self.engines, self.data, self.score, self.parameters, self.seed = engines, requests, score, parameters, seed
-        self.instances, self.link_ms = instances, link_ms
+        self.instances, self.link_ms, self.turns_round = instances, link_ms, turns
         n = len(requests)
         self.values = values
         self.own = [list(engine.requests) for engine in engines]  # each engine's copies of all requests
@@ -188,9 +189,12 @@ class SlowCluster:
         self.fetch(k, time)
 
     def fetch_rank(self, k: int, i: int) -> float:
-        """The rank at instance k of a request whose KV it has to fetch; `cached` is what it shares where that is."""
+        """The rank at instance k of a request whose KV it has to fetch.
+
+        `cached` is what it shares where that is, but nothing for an instance that has no prefix cache itself.
+        """
         engine, source = self.engines[k], self.engines[self.source[i]]
-        shared = source.held_by[i] * source.tokens if hasattr(source, "held_by") else 0
+        shared = source.held_by[i] * source.tokens if hasattr(source, "held_by") and hasattr(engine, "held_by") else 0
         columns = engine.columns(self.own[k][i]) | {"cached": float(shared)}
         return engine.call(engine.policy["rank"], columns | engine.seen)
 
@@ -224,14 +228,23 @@ class SlowCluster:
         one.idle, one.begin = engine.now - one.since, one.made
         engine.running.append(one)
 
+    def begins(self, k: int, time: float) -> bool:
+        """Whether the next iteration of an engine begins before the next event, which is at `time`."""
+        now = self.engines[k].now
+        if self.turns_round is None or not math.isclose(now, time, rel_tol=1e-12):
+            return now < time
+        # What an iteration has brought about itself comes before the next one.
+        own = any(kind in (END, HANDED_OVER) and self.instance[i] == k and at == now for at, kind, i in self.events)
+        return (now < time) != (not own and self.turns_round.random() < 0.1)
+
     def serve(self) -> SlowCluster:
         self.posted = set()
         while True:
             time = self.events[0][0] if self.events else math.inf
             busy = [k for k, one in enumerate(self.engines) if (one.waiting or one.running) and not self.stuck[k]]
-            first = min(busy, key=lambda k: self.engines[k].now, default=-1)
-            if first >= 0 and self.engines[first].now < time:
-                self.step(first)
+            early = [k for k in busy if self.begins(k, time)]
+            if early:
+                self.step(min(early, key=lambda k: self.engines[k].now))
                 continue
             if not self.events:
                 break

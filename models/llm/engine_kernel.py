@@ -318,7 +318,6 @@ def advance(s, until):
                 rank_again(s)
         elif s.shifts:
             rank_again(s)
-        preempted = s.count[PREEMPTIONS]
         if s.mixed:
             make_room(s)
         prompts = admit(s)
@@ -329,7 +328,7 @@ def advance(s, until):
                 make_room(s)
             if s.count[RUNNING] == 0:
                 break  # KV caches on their way have taken the memory; the last that ran waits for them
-            jump(s, s.count[PREEMPTIONS] > preempted, until)
+            jump(s, s.count[LOST_AT] == s.count[ITERATIONS] + 1, until)
         elif s.count[NEXT] < s.n:
             s.clock[NOW] = s.real[s.count[NEXT], ARRIVED]
         else:

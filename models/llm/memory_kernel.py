@@ -103,6 +103,7 @@ def preempt(s, i, wanted):
         s.count[PARTIAL] = -1
     s.job[i, PREEMPTED] += 1
     s.real[i, LOST] = s.count[ITERATIONS]
+    s.count[LOST_AT] = s.count[ITERATIONS] + 1
     s.real[i, SINCE] = s.clock[NOW]
     s.count[PREEMPTIONS] += 1
     if s.falls == SETTLED:

@@ -44,7 +44,9 @@ WAITING_TOKENS, LOADING, LAST_KEEPER, LAST_LOGGED = range(24, 28)
 FREED, BLOCKED, ENOUGH = range(28, 31)
 # Requests that decode, but have no token yet: all of their prompt was the context of another one.
 FRESH = 31
-COUNTS = 32
+# 1 + the iteration of the last preemption: an iteration that could not begin goes on when KV caches have arrived.
+LOST_AT = 32
+COUNTS = 33
 # Entries of clock, in ms: now, transfers of swapped KV in this step, busy time, integrals over time and steps; when
 # the last step of the last jump begins if nothing comes in between.
 NOW, TRANSFER, BUSY, AREA_TOKENS, COMPUTED, QUIET = range(6)
