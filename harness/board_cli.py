@@ -50,7 +50,7 @@ def _plain(entry: Entry, rows: list[dict], kept: list[records.Record]) -> dict:
 
 def _text(entry: Entry, rows: list[dict], kept: list[records.Record]) -> str:
     """Tables of one entry; the gap left is what the best of a class has not closed."""
-    lines = [f"{entry.slug}: {entry.main.name} [{entry.main.unit}]"]
+    lines = [f"{entry.slug}: {entry.main.name}" + (f" [{entry.main.unit}]" if entry.main.unit else "")]
     for kind in dict.fromkeys(row["information"] for row in rows):
         table = [["", kind, entry.main.name, "95% +-", "gap closed", "+-"]]
         for row in (row for row in rows if row["information"] == kind):

@@ -342,7 +342,8 @@ def _axis_name(key: str, heavy: bool) -> str:
 def _metric_name(metric: Metric, scaled: bool, inches: float = WIDTH) -> str:
     """A metric's name and unit, on several lines where they are longer than the axis."""
     words = metric.name.replace("_", " ") + (" × (1 − load)" if scaled else "")
-    return textwrap.fill(f"{words}  [{metric.unit}]", max(int(9 * inches), 12), break_long_words=False)
+    unit = f"  [{metric.unit}]" if metric.unit else ""
+    return textwrap.fill(words + unit, max(int(9 * inches), 12), break_long_words=False)
 
 
 def _caption(

@@ -170,7 +170,7 @@ def _csv(chosen: Experiment, rows: pandas.DataFrame) -> str:
 def board(data: Data, rows: list[dict]) -> str:
     """Tables of the scored policies, one per class of information: nobody leads by seeing more."""
     text = ""
-    unit = escape(data.entry.main.unit)
+    unit = f" ({escape(data.entry.main.unit)})" if data.entry.main.unit else ""
     for kind in dict.fromkeys(row["information"] for row in rows):
         lines = []
         for row in (row for row in rows if row["information"] == kind):
@@ -182,7 +182,7 @@ def board(data: Data, rows: list[dict]) -> str:
                     closed += f"\u00a0±\u00a0{100 * row['halfwidth']:.1f}"
             value = digits(row["mean"]) if exact else interval(row["mean"], row["mean_halfwidth"])
             lines.append([str(row["place"]), escape(style.name(row["policy"])), value, closed, row["source"]])
-        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')} ({unit})", "gap closed", "by"]
+        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')}{unit}", "gap closed", "by"]
         text += table(header, lines, "rlrrl") + "\n"
     return text
 
