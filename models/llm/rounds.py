@@ -35,12 +35,10 @@ the state, numbers:
     (most requests in one), free_tokens, kv_tokens (in free blocks, in all blocks), block_tokens, spare_tokens (the
     watermark, for policies that heed it), last_step_ms, mean_step_ms (0 before the first), completed (requests)
 
-and memory (1024,), floats of the policy that are kept, 0 at first; law, the coefficients of the hardware: with
+and memory (1024,), floats of the policy that are kept, 0 at first; law, the coefficients of the hardware, for the
+functions of openqueues.models.llm.planning, which a policy may import:
 
-    from openqueues.models.llm.planning import step_ms
-
-step_ms(view.law, prompt_tokens, squares, decoding, attended) is the time of an iteration as in hardware.py; planning.py
-has more such functions.
+    step_ms(view.law, prompt_tokens, squares, decoding, attended)   the time of an iteration as in hardware.py
 
 Conventions are those of engine.py: a prefill ends with a token; a decoding request attends to input + generated tokens
 and holds as many after the step; blocks of a step are taken before it. Requests take the blocks of what they hold,
