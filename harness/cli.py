@@ -160,6 +160,13 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
         llm_cli.add_arguments(command)
         command.set_defaults(act=llm_cli.run)
 
+    command = commands.add_parser("hardware", help="iteration-time laws from measured steps", allow_abbrev=False)
+    if command_name == "hardware":
+        from openqueues import hardware_cli
+
+        hardware_cli.add_arguments(command)
+        command.set_defaults(act=hardware_cli.run)
+
     command = commands.add_parser(
         "data", help="public traces: what there is, fetching, verifying", allow_abbrev=False
     )

@@ -16,6 +16,7 @@ from openqueues.models.llm.cluster_metrics import as_one, cluster_summary
 from openqueues.models.llm.controllers import controller
 from openqueues.models.llm.controllers import names as controller_names
 from openqueues.models.llm.engine import Served, serve
+from openqueues.models.llm.fitting import Fit, Steps, fit_law, law_text, read_steps
 from openqueues.models.llm.fleets import Cluster, Instance
 from openqueues.models.llm.hardware import Hardware, hardware_law
 from openqueues.models.llm.hardware import names as hardware_names
@@ -41,6 +42,7 @@ __all__ = [
     "MEASURED",
     "PREDICTORS",
     "Cluster",
+    "Fit",
     "Hardware",
     "Instance",
     "Programs",
@@ -49,6 +51,7 @@ __all__ = [
     "Requests",
     "Served",
     "ServedCluster",
+    "Steps",
     "alone",
     "arrivals_law",
     "as_one",
@@ -58,10 +61,12 @@ __all__ = [
     "controller",
     "controller_names",
     "fair_finish",
+    "fit_law",
     "from_columns",
     "generated",
     "hardware_law",
     "hardware_names",
+    "law_text",
     "lengths_law",
     "majority",
     "metrics",
@@ -72,6 +77,7 @@ __all__ = [
     "program_finish",
     "program_summary",
     "questions",
+    "read_steps",
     "read_trace",
     "replication",
     "router",
