@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from openqueues import registry
+from openqueues import registry, results
 from openqueues.entry import TIERS, Entry
 from openqueues.models.errors import InputError
 
@@ -196,9 +196,7 @@ def replaced(target: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
     except OSError as error:
-        raise InputError(
-            f"{target} cannot be written: {error.strerror}: name a folder you may write to."
-        ) from error
+        raise InputError(f"{target} cannot be written: {results.why(error)}.") from error
     try:
         yield folder
         mask = os.umask(0)
@@ -209,5 +207,9 @@ def replaced(target: Path) -> Iterator[Path]:
             target.rename(old)
         folder.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in results.FULL:
+            raise
+        raise InputError(f"{target} cannot be written: {results.why(error)}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,29 +72,86 @@ def write_json(content: Any, path: Path) -> None:
 
 
 def replace(path: Path, fill: Callable[[str], Any]) -> None:
-    """Let `fill` write a temporary file beside `path`, then put it in its place; InputError if that fails."""
-    temporary = None
+    """Let `fill` write a temporary file beside `path`, then put it in its place; InputError if that fails.
+
+    The temporary file has one name for each path: what a kill leaves is used up when the file is made again. Who
+    writes the same path at the same time waits.
+    """
+    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        fill(temporary)
-        # mkstemp makes files private; results are as readable as any other file the user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-        temporary = None
+        with _alone(temporary) as handle:
+            try:
+                fill(str(temporary))
+                os.fsync(handle)
+                os.replace(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
     except OSError as error:
+        raise InputError(f"{path} cannot be written: {why(error)}.") from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def why(error: OSError) -> str:
+    """Why a file cannot be written, and what to do, for the end of a sentence."""
+    what = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in FULL:
+        return f"{what}: make room and run the same command again, what is finished is kept"
+    return f"{what}: name a folder you may write to"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[int]:
+    """An open file that no other process holds, and that still is the one at `path`."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(handle)
+            try:
+                current = os.path.samestat(os.fstat(handle), os.stat(path))
+            except FileNotFoundError:  # who held it has put it in its place
+                current = False
+            if current:
+                yield handle
+                return
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int, wait: bool = True) -> None:
+    """Lock an open file until it is closed or its process ends; BlockingIOError if it is held and we do not wait.
+
+    Does nothing where the system or the file system knows no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+def claim(folder: Path) -> int:
+    """Keep other workflows out of a folder of results until this process ends; InputError if one is there."""
+    writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(handle, wait=False)
+    except BlockingIOError:
+        os.close(handle)
         raise InputError(
-            f"{path} cannot be written: {error.strerror}: name a folder you may write to."
-        ) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
+            f"another workflow is making {folder}: wait until it ends, or give another folder, --config results=DIR."
+        ) from None
+    return handle
 
 
 def writable(folder: str | Path) -> None:
@@ -103,6 +161,22 @@ def writable(folder: str | Path) -> None:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder} cannot be written: name a folder you may write to.")
+
+
+def digest(path: Path) -> str:
+    """What the provenance of a table says of its bytes."""
+    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _undamaged(table: Path) -> bool:
+    """Whether a table's bytes are those that its provenance tells of; true for one without provenance."""
+    try:
+        said = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
+        return "digest" not in said or said["digest"] == digest(table)
+    except FileNotFoundError:
+        return True
+    except (ValueError, TypeError):
+        return False
 
 
 def load(folder: str | Path) -> pandas.DataFrame:
@@ -118,6 +192,10 @@ def load(folder: str | Path) -> pandas.DataFrame:
         raise InputError(f"{folder} holds no results: `openqueues run ENTRY` makes some.")
     tables = []
     for file in files:
+        if not _undamaged(file):
+            raise InputError(
+                f"{file} is damaged, it is not what its provenance beside it says: remove it and run its entry again."
+            )
         try:
             table = pyarrow.parquet.ParquetFile(file).read()
         except (OSError, pyarrow.ArrowException) as error:

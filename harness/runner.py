@@ -33,10 +33,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def is_made(cell: plan.Cell) -> bool:
-    """Whether the cell's file exists, without failures, made from the sources as they are now."""
+    """Whether the cell's file exists, undamaged, without failures, made from the sources as they are now."""
     try:
         made = json.loads(Path(cell.provenance).read_text(encoding="utf-8"))
-        return made["hash"] == cell.hash and not made["failures"] and Path(cell.path).is_file()
+        same = made["hash"] == cell.hash and made["digest"] == results.digest(Path(cell.path))
+        return same and not made["failures"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -207,6 +208,7 @@ def _provenance(
         "policy": cell.policy,
         "tier": tier,
         "hash": cell.hash,
+        "digest": results.digest(Path(cell.path)),
         "sources": plan.sources(entry, policy),
         "versions": {"python": platform.python_version()} | plan.libraries(),
         "cpu": _cpu(),

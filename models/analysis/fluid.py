@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from openqueues.models.analysis.fluid_laws import Types
 from openqueues.models.analysis.fluid_states import Chain, with_preemption, without_preemption
 from openqueues.models.errors import InputError, unknown
+from openqueues.models.keeping import njit
 
 Score = Callable[..., float]
 SERVICES = {"fcfs": without_preemption, "spjf": without_preemption, "pspjf": with_preemption}

@@ -1,7 +1,7 @@
 """Compiled parts of gittins.py: the least quotient over all later ages, and curves with few straight pieces."""
 
 import numpy as np
-from numba import njit
+from openqueues.models.keeping import njit
 
 _APART = 1e-7
 """Two tails nearer than this, relatively, are not divided by: their difference has too few digits."""

@@ -6,7 +6,7 @@ come at each age kept as a stack of falling and level pieces.
 """
 
 import numpy as np
-from numba import njit
+from openqueues.models.keeping import njit
 
 
 @njit(cache=True, nogil=True)

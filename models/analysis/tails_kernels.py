@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from openqueues.models.keeping import njit
 
 _FAR = 42.0
 _MOST_STEPS = 200

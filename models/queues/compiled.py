@@ -22,6 +22,7 @@ from threading import Lock
 import llvmlite
 import numba
 import numpy
+import openqueues.models.keeping  # noqa: F401  what it does, it does when it is loaded
 from numba.np import linalg
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.policies import COLUMNS, SHAPES, Policy
@@ -58,6 +59,11 @@ def cache_folder() -> Path:
             return folder
     except OSError:
         pass
+    return _spare_folder()
+
+
+def _spare_folder() -> Path:
+    """Where kernels are kept when nothing can be written to the cache."""
     folder = Path(tempfile.gettempdir()) / f"openqueues-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
@@ -163,17 +169,35 @@ def _versions() -> str:
     return f"{sys.version} {numba.__version__} {llvmlite.__version__} {numpy.__version__}"
 
 
+def _kept(name: str, text: str) -> Path:
+    """A file of this text in the cache, or where its disk is full in the spare folder.
+
+    Numba takes what it compiled of a file that is written again for outdated.
+    """
+    for folder in (cache_folder(), _spare_folder()):
+        path = folder / f"{name}.py"
+        try:
+            if not path.exists() or path.read_bytes() != text.encode():
+                handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+                try:
+                    with os.fdopen(handle, "w") as file:
+                        file.write(text)
+                    os.replace(temporary, path)
+                except OSError:
+                    os.unlink(temporary)
+                    raise
+            return path
+        except OSError as error:
+            why = error.strerror
+    raise InputError(f"{folder} cannot be written: {why}: let OPENQUEUES_CACHE name a folder with room for kernels.")
+
+
 @cache
 def _load(text: str) -> Callable:
     name = "openqueues_kernel_" + blake2b((_versions() + text).encode(), digest_size=12).hexdigest()
     with _LOCK:
         if name not in sys.modules:
-            path = cache_folder() / f"{name}.py"
-            if not path.exists():
-                handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-                with os.fdopen(handle, "w") as file:
-                    file.write(text)
-                os.replace(temporary, path)
+            path = _kept(name, text)
             spec = importlib.util.spec_from_file_location(name, path)
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module

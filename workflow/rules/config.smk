@@ -9,7 +9,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from openqueues import WARM
+from openqueues import WARM, results
+from openqueues.models.errors import InputError
 
 try:
     validate(config, "../config.schema.yaml")
@@ -29,6 +30,10 @@ shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
 # Cells start in a tenth of the time when a process that has loaded the libraries forks them (harness/warm.py).
 # It ends when Snakemake does; where it cannot be reached, on a node of a cluster say, cells start by themselves.
 onstart:
+    try:
+        HELD = results.claim(Path(RESULTS))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     folder = tempfile.mkdtemp(prefix="openqueues-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ[WARM] = f"{folder}/socket"
