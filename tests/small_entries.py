@@ -92,6 +92,19 @@ grid = {predictions = ["exact", "exponential"]}
 [experiments.tiers.smoke]
 jobs = 1000
 replications = 3
+
+[[expected]]
+experiment = "loads"
+metric = "mean_response"
+source = "Somebody, abstract"
+made_by = "measurement"
+assumed = "Loads are ours."
+rows = "load"
+columns = ["sprpt"]
+values = '''
+0.5 1.5..2.5
+0.8 4..5
+'''
 """
 
 REPRODUCTION = """
@@ -149,9 +162,7 @@ def rank(predicted):
 def write(folder: Path, broken: bool = True) -> list[str]:
     """Write the entries below `folder`, if `broken` with two policies that fail; returns their names."""
     kinds = {
-        "made-up-question": COMMON.format(
-            title="A question", kind="question", answers='answers = ["2.1-a", "2.2-c"]'
-        )
+        "made-up-question": COMMON.format(title="A question", kind="question", answers='answers = ["2.1-a", "2.2-c"]')
         + QUESTION,
         "made-up-tables": COMMON.format(title="Two tables", kind="reproduction", answers="") + REPRODUCTION,
     }

@@ -57,9 +57,7 @@ def faults(browser, folder: Path, width: int) -> list[str]:
     found = []
     page = browser.new_page(viewport={"width": width, "height": 900})
     name = ""
-    page.on(
-        "console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}")
-    )
+    page.on("console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}"))
     page.on("pageerror", lambda error: found.append(f"{name}: {error}"))
     page.on(
         "request",
@@ -76,9 +74,7 @@ def faults(browser, folder: Path, width: int) -> list[str]:
         if page.locator(".math").count():
             page.wait_for_function("document.querySelectorAll('mjx-container').length > 0", timeout=10_000)
         anchors[file.resolve()] = set(page.eval_on_selector_all("[id]", "all => all.map(one => one.id)"))
-        links += [
-            (name, link) for link in page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")
-        ]
+        links += [(name, link) for link in page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")]
         for image in page.eval_on_selector_all(
             "img", "all => all.filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)"
         ):
@@ -139,8 +135,8 @@ def test_figures_and_data_are_there(browser, made):
     page = browser.new_page()
     page.goto((made[0] / "entries" / "made-up-question" / "index.html").as_uri())
     drawn = page.eval_on_selector_all("figure img", "all => all.map(one => one.naturalWidth)")
-    assert len(drawn) == 4  # two experiments, two metrics
-    assert page.locator("a.download").count() == 4
+    assert len(drawn) == 5  # two experiments, two metrics, and the printed ranges
+    assert page.locator("a.download").count() == 5
     page.goto((made[0] / "entries" / "made-up-tables" / "index.html").as_uri())
     shown = page.locator("td .differs, td .agrees, td .unclear")
     texts = shown.all_inner_texts()
@@ -165,6 +161,11 @@ def test_pages_say_what_the_results_say(made):
     assert "Printed values that contradict each other" in paper
     assert "| Table 1: 4.5000 | Table 2: 4.602 | 4.6000 | Table 2 |" in paper
     question = (source / "entries" / "made-up-question" / "index.md").read_text()
+    assert "## Published numbers\n\nOf 2 printed values, **1** agrees and **1** differs." in question
+    assert "[1.5 to 2.5 ✓]{.agrees}" in question and "Assumed: Loads are ours." in question
+    assert "**Somebody, abstract, SPRPT.** One of 2 printed values differs: 4 to 5 is printed at load 0.8" in question
+    assert (source / "entries" / "made-up-question" / "verdicts.csv").is_file()
+    assert "| [A question](entries/made-up-question/index.md) | [1 ✓]{.agrees} | [1 ✗]{.differs} | – |" in paper
     assert "[failed]{.failed}" in question
     assert "| 1 | SRPT |" in question and "100.0%" in question
 
@@ -207,9 +208,7 @@ def test_nothing_is_replaced_by_a_block_that_fails(tmp_path):
 
 
 def test_a_policy_looks_the_same_everywhere():
-    code = (
-        "from openqueues.pages import style; print([style.look(p) for p in ('mine', 'srpt', 'kbit:bits=3')])"
-    )
+    code = "from openqueues.pages import style; print([style.look(p) for p in ('mine', 'srpt', 'kbit:bits=3')])"
     looks = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -33,6 +33,14 @@ def test_published_accuracies():
     assert [f"{p:.1%}" for p in pair("mmlu").accuracies] == ["68.1%", "80.6%"]
 
 
+@pytest.mark.parametrize(("name", "blind", "knowing"), [("gsm8k", "80.4%", "17.6%"), ("mmlu", "67.8%", "8.5%")])
+def test_calls_of_the_strong_model_for_95_percent_of_its_accuracy(name, blind, knowing):
+    """As choose-the-model says beside RouteLLM's printed savings: blindly routed, and knowing who is right."""
+    weak, strong = pair(name).accuracies
+    missing = 0.95 * strong - weak
+    assert [f"{missing / (strong - weak):.1%}", f"{missing:.1%}"] == [blind, knowing]
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.7, np.inf])
 def test_predictions_are_calibrated(noise):
     """Of the questions that are predicted right with about probability p, a share p is; the less noise the sharper."""

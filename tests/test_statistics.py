@@ -444,20 +444,20 @@ def test_ranges_that_meet_do_not_conflict(entry):
 
 
 def test_a_source_may_print_tables_that_share_no_parameter():
-    from openqueues.pages import reproduction
+    from openqueues.pages import comparison
 
     row = {"source": "A", "policy": "fcfs", "verdict": "differs", "deviation": 0.1, "exact": 1.0, "printed": "1.1"}
     row |= {"simulated": math.nan, "halfwidth": math.nan}
     rows = [row | {"row": "0.5", "parameters": {"load": 0.5}}, row | {"row": "cut", "parameters": {"name": "cut"}}]
-    assert "2 of 2 printed values differ, at row 0.5, cut" in reproduction.findings(rows)[1]
+    assert "2 of 2 printed values differ, at row 0.5, cut" in comparison.findings(rows)[1]
 
 
 def test_a_printed_zero_leaves_the_figure_of_deviations_whole(entry):
-    from openqueues.pages import reproduction
+    from openqueues.pages import comparison
 
     rows = verdicts.verdicts(entry, frame(exact={"fcfs": (2.0, 0.0)})).to_dict("records")
     for row in rows:
         row["parameters"] = {"load": float(row["row"])}
     rows[0]["printed"] = "0.0"
-    (axis,) = reproduction.deviations(entry, rows).axes
+    (axis,) = comparison.deviations(entry, rows).axes
     assert len(axis.patches) == sum(math.isfinite(row["deviation"]) for row in rows) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openqueues.pages import sections
+from openqueues.pages import comparison, sections
 from openqueues.pages.data import Data, board
 from openqueues.pages.markdown import code, parameters
 
@@ -25,18 +25,15 @@ def write(data: Data, folder: Path) -> dict:
     parts += ["## Results\n"]
     for experiment in entry.experiments:
         parts += [f"### {experiment.title}\n", sections.experiment(data, experiment, folder)]
+    compared, facts = comparison.section(data, folder, "Published numbers", level=3)
+    parts += compared
     if table:
         parts += ["## How much of the gap is closed\n", gap(entry), sections.board(data, table)]
         parts.append(sections.history(entry))
     parts += ["## How to beat it\n", entry.improve, commands(entry)]
-    if entry.references:
-        parts += ["## References\n", sections.references(entry)]
-    own = entry.folder / "page.md"
-    if own.is_file():
-        parts.insert(-2 if entry.references else len(parts), own.read_text(encoding="utf-8"))
-    text = "\n".join(part.strip() + "\n" for part in parts if part.strip())
-    (folder / "index.md").write_text(text, encoding="utf-8")
-    return {"scores": table}
+    parts += [sections.own_text(entry), sections.references(entry)]
+    sections.write(parts, folder)
+    return facts | {"scores": table}
 
 
 def gap(entry: Entry) -> str:

@@ -38,9 +38,7 @@ def head(data: Data) -> str:
     if entry.status:
         facts.append(f"theory {STATES[entry.status.state]} ({entry.status.date.isoformat()})")
     facts += [f"tier {data.tier}", f"version {entry.version}", f"folder `{entry.slug}`"]
-    return (
-        f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
-    )
+    return f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
 
 
 def model(entry: Entry) -> str:
@@ -67,11 +65,7 @@ def model(entry: Entry) -> str:
         "lll",
     )
     if entry.bounds:
-        text += (
-            "\n"
-            + "\n".join(f"- **{escape(b.name)}** ({b.kind} bound): {b.text}" for b in entry.bounds)
-            + "\n"
-        )
+        text += "\n" + "\n".join(f"- **{escape(b.name)}** ({b.kind} bound): {b.text}" for b in entry.bounds) + "\n"
     if entry.anchors:
         rows = [
             [
@@ -84,9 +78,7 @@ def model(entry: Entry) -> str:
             for a in entry.anchors
         ]
         anchors = table(["special case", "policy", "point", "exact value", "why"], rows, "lllrl")
-        text += "\n" + fold(
-            "Special cases known exactly, which analysis and simulation are checked against", anchors
-        )
+        text += "\n" + fold("Special cases known exactly, which analysis and simulation are checked against", anchors)
     return text
 
 
@@ -138,9 +130,7 @@ def numbers(entry: Entry, chosen: Experiment, rows: pandas.DataFrame) -> str:
     lines = []
     for point, group in rows.groupby("point", sort=True):
         first = group.iloc[0]
-        words = [
-            f"{first[key]:g}" if isinstance(first[key], float) else code(str(first[key])) for key in keys
-        ]
+        words = [f"{first[key]:g}" if isinstance(first[key], float) else code(str(first[key])) for key in keys]
         lines.append([*words, *(cells.get((point, policy), "–") for policy in named)])
     header = [key.replace("_", " ") for key in keys] + [escape(style.name(policy)) for policy in named]
     text = table(header, lines, "l" * len(keys) + "r" * len(named))
@@ -205,15 +195,26 @@ def history(entry: Entry) -> str:
     header = ["since", "policy", "among", f"{entry.main.name.replace('_', ' ')}", "better by", "than"]
     return (
         "**Records**: policies that were the best of those that see no more, verified at the headline point on seeds "
-        "that follow from the content of their files; limits at one-sided 99%.\n\n"
-        + table(header, lines, "lllrrl")
+        "that follow from the content of their files; limits at one-sided 99%.\n\n" + table(header, lines, "lllrrl")
     )
 
 
 def references(entry: Entry) -> str:
-    """The entry's references with the reason each is cited."""
+    """The section of the entry's references with the reason each is cited; empty where there are none."""
     lines = []
     for item in entry.references:
         link = f" [{escape(item.url.removeprefix('https://'))}]({item.url})" if item.url else ""
         lines.append(f"- {item.text.strip()}{link} — {item.reason.strip()}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(["## References\n", *lines]) + "\n" if lines else ""
+
+
+def own_text(entry: Entry) -> str:
+    """What the entry's page.md adds to its page; empty where there is none."""
+    own = entry.folder / "page.md"
+    return own.read_text(encoding="utf-8") if own.is_file() else ""
+
+
+def write(parts: list[str], folder: Path) -> None:
+    """Put the parts that are not empty together as `folder`/index.md."""
+    text = "\n".join(part.strip() + "\n" for part in parts if part.strip())
+    (folder / "index.md").write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openqueues import registry, verdicts
-from openqueues.pages import reproduction, style
+from openqueues.pages import comparison, style
 from openqueues.pages.markdown import digits, escape, figure, fold, interval, span, table
 
 if TYPE_CHECKING:
@@ -77,11 +77,10 @@ def grid(entries: list[Entry]) -> str:
 
 def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
     """The paper in figures: printed values that are reproduced, that differ, that contradict each other."""
-    chosen = [entry for entry in entries if entry.kind == "reproduction"]
+    chosen = [entry for entry in entries if entry.kind == "reproduction" or facts[entry.slug].get("verdicts")]
+    chosen.sort(key=lambda entry: entry.kind != "reproduction")
     every = [
-        row | {"parameters": json.loads(row["parameters"])}
-        for e in chosen
-        for row in facts[e.slug].get("verdicts", [])
+        row | {"parameters": json.loads(row["parameters"])} for e in chosen for row in facts[e.slug].get("verdicts", [])
     ]
     every = [{key: float("nan") if value is None else value for key, value in row.items()} for row in every]
     text = [
@@ -91,20 +90,20 @@ def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
         "printed number has a verdict.\n",
     ]
     if every:
-        text += [reproduction.counts(every), reproduction.legend(every)]
+        text += [comparison.counts(every), comparison.legend(every)]
     rows = []
     for entry in chosen:
         number = facts[entry.slug].get("counts", {})
         cells = [
-            span(f"{number[verdict]} {sign}", reproduction.KINDS[verdict]) if number.get(verdict) else "–"
-            for verdict, sign in reproduction.SIGNS.items()
+            span(f"{number[verdict]} {sign}", comparison.KINDS[verdict]) if number.get(verdict) else "–"
+            for verdict, sign in comparison.SIGNS.items()
         ]
         rows.append([f"[{escape(entry.title)}]({page(entry)}.md)", *cells])
-    text.append(table(["reproduced", "agree", "differ", "cannot tell"], rows))
+    text.append(table(["page", "agree", "differ", "cannot tell"], rows))
     clashes = conflicts(every)
     if clashes:
         text += ["## Printed values that contradict each other\n", clashes]
-    text += reproduction.findings(every)
+    text += comparison.findings(every)
     return "\n".join(text)
 
 
@@ -153,7 +152,10 @@ def coverage(entries: list[Entry], facts: dict[str, dict]) -> str:
         )
         sections[question.section].append(
             [
-                f"[{question.id} {sign}]{{.chip .{kind}}}", escape(question.gist), escape(question.show), links,
+                f"[{question.id} {sign}]{{.chip .{kind}}}",
+                escape(question.gist),
+                escape(question.show),
+                links,
                 "; ".join(filter(None, (best(entry, facts) for entry in found.get(question.id, [])))) or "–",
             ]  # fmt: skip
         )
