@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openqueues import hardware_measure
 from openqueues.models.errors import InputError
 from openqueues.results import replace
 
@@ -26,11 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     kind.add_argument("--name", metavar="NAME", help="with --steps: the law's name (default: the file's)")
     kind.add_argument("--out", metavar="FILE.toml", help="write the law to this file (default: print it)")
+    kind = kinds.add_parser("measure", help="a law of your own device, from steps timed on it", allow_abbrev=False)
+    hardware_measure.add_arguments(kind)
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Do what the command line asks."""
-    return _fit(chosen)
+    return hardware_measure.run(chosen) if chosen.action == "measure" else _fit(chosen)
 
 
 def _fit(chosen: argparse.Namespace) -> int:
@@ -68,8 +71,13 @@ def write_law(fit: Fit, out: str | None) -> None:
     if out is None:
         print(text, end="")
         return
-    if not out.endswith(".toml"):
-        raise InputError(f"--out is '{out}': give a file that ends in .toml.")
+    check_out(out)
     replace(Path(out), lambda target: Path(target).write_text(text, encoding="utf-8"))
     print(f"{out}: {fit.summary} of the measured time", file=sys.stderr)
     print(f"openqueues llm --hardware {out} ...", file=sys.stderr)
+
+
+def check_out(out: str | None) -> None:
+    """Raise InputError where --out is no name of a TOML file."""
+    if out is not None and not out.endswith(".toml"):
+        raise InputError(f"--out is '{out}': give a file that ends in .toml.")

@@ -16,6 +16,7 @@ from openqueues.models.llm.cluster_metrics import as_one, cluster_summary
 from openqueues.models.llm.controllers import controller
 from openqueues.models.llm.controllers import names as controller_names
 from openqueues.models.llm.engine import Served, serve
+from openqueues.models.llm.fitting import COLUMNS as STEP_COLUMNS
 from openqueues.models.llm.fitting import Fit, Steps, fit_law, law_text, read_steps
 from openqueues.models.llm.fleets import Cluster, Instance
 from openqueues.models.llm.hardware import Hardware, hardware_law
@@ -41,6 +42,7 @@ __all__ = [
     "LENGTHS",
     "MEASURED",
     "PREDICTORS",
+    "STEP_COLUMNS",
     "Cluster",
     "Fit",
     "Hardware",
