@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from openqueues import registry
+from openqueues.models.llm.bounds import shortest_first
 
 
 @pytest.fixture(scope="module")
@@ -12,11 +13,11 @@ def problem():
     return registry.problem(registry.entry("agent-graphs"))
 
 
-def test_shortest_first_by_hand(problem):
+def test_shortest_first_by_hand():
     # The job of 1 ends at 1; then the one that comes goes before the 3 that are left, and ends at 2.
-    assert problem._shortest_first(np.array([0.0, 0.0, 1.0]), np.array([3.0, 1.0, 1.0])) == pytest.approx(7 / 3)
+    assert shortest_first(np.array([0.0, 0.0, 1.0]), np.array([3.0, 1.0, 1.0])) == pytest.approx(7 / 3)
     # Where all come at once the shorter go first; a job without work ends as it comes.
-    assert problem._shortest_first(np.zeros(3), np.array([2.0, 0.0, 1.0])) == pytest.approx(4 / 3)
+    assert shortest_first(np.zeros(3), np.array([2.0, 0.0, 1.0])) == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize("shape", ["single", "chain", "fork", "layered"])

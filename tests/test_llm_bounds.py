@@ -8,12 +8,12 @@ from openqueues import registry
 from openqueues.models.errors import InputError
 from openqueues.models.llm import Requests, hardware_law, serve
 from openqueues.models.llm.bounds import (
-    _srpt,
     busy_time_bound,
     flow_boundary,
     flow_peak,
     mean_latency_bound,
     request_rate,
+    shortest_first,
     token_rate,
     volume,
     volume_bound,
@@ -227,7 +227,7 @@ def test_shortest_remaining_first_against_small_steps():
                 i = min(here, key=lambda i: left[i])
                 left[i] -= 1
                 ends[i] = t + 1
-        assert _srpt(arrival.astype(float), size.astype(float)) == pytest.approx((ends - arrival).mean())
+        assert shortest_first(arrival.astype(float), size.astype(float)) == pytest.approx((ends - arrival).mean())
 
 
 def test_the_entry_refuses_points_that_make_no_sense():

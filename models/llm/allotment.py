@@ -79,26 +79,27 @@ def allot(asked: Questions, tokens: float, policy: Policy, skill: float = 0.8, d
     cell = np.minimum((asked.predicted_difficulty * len(made.rate)).astype(np.int64), len(made.rate) - 1)
     difficulty = (cell + 0.5) / len(made.rate) if classes else asked.predicted_difficulty
     guess = made.middle[cell] if classes else asked.predicted_tokens
-    spent, probes, agree = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    # Lists, since numpy takes ten times as long for single numbers.
+    spent, probes, agree, length, cell = [0] * n, [0] * n, [0] * n, total.tolist(), cell.tolist()
     looks = "agree" in policy.sees
     answers: dict[int, np.ndarray] = {}
     last = made.rate.shape[1] - 1
+    columns = {
+        "spent": lambda q: float(spent[q]),
+        "difficulty": difficulty.tolist().__getitem__,
+        "tokens_guess": guess.astype(float).tolist().__getitem__,
+        "rate": lambda q: float(made.rate[cell[q], min(spent[q] // SLICE, last)]),
+        "rate_running": lambda q: float(made.running[cell[q], min(spent[q] // SLICE, last)]),
+        "agree": lambda q: float(agree[q]),
+        "success": success.tolist().__getitem__,
+        "tokens": lambda q: float(length[q]),
+        "bend": lambda q: asked.bend,
+    } | {name: lambda q, value=value: value for name, value in theta.items()}
+    looked_at = [columns[name] for name in taken]
 
     def score(q: int) -> float:
-        slot = min(int(spent[q]) // SLICE, last)
-        seen = {
-            "spent": float(spent[q]),
-            "difficulty": float(difficulty[q]),
-            "tokens_guess": float(guess[q]),
-            "rate": float(made.rate[cell[q], slot]),
-            "rate_running": float(made.running[cell[q], slot]),
-            "agree": float(agree[q]),
-            "success": float(success[q]),
-            "tokens": float(total[q]),
-            "bend": asked.bend,
-        }
-        value = decide(*[theta[one] if one in theta else seen[one] for one in taken])
-        if np.isnan(value):
+        value = decide(*[column(q) for column in looked_at])
+        if value != value:
             raise InputError(f"policy '{policy.name}': decide gives nan for question {q}: return a number or infinity.")
         return value
 
@@ -109,23 +110,23 @@ def allot(asked: Questions, tokens: float, policy: Policy, skill: float = 0.8, d
         value, q = heappop(queue)
         if value == np.inf:
             break
-        more = min(SLICE, int(total[q] - spent[q]), left)
+        more = min(SLICE, length[q] - spent[q], left)
         spent[q] += more
         left -= more
-        if spent[q] == total[q] or more < SLICE:
+        if spent[q] == length[q] or more < SLICE:
             continue
         if looks:
             if q not in answers:
-                answers[q] = probed_answers(asked, q, int(total[q]), SLICE)[1]
+                answers[q] = probed_answers(asked, q, length[q], SLICE)[1]
             if left < PROBE:
                 break
             left -= PROBE
-            given, k = answers[q], int(probes[q])
+            given, k = answers[q], probes[q]
             agree[q] = agree[q] + 1 if k and given[k] == given[k - 1] else 1
             probes[q] += 1
         heappush(queue, (score(q), q))
-    chance = success * known(spent / total, asked.bend)
-    return Allotted(spent, probes, chance, asked.luck[:, 0] < chance)
+    chance = success * known(np.array(spent) / total, asked.bend)
+    return Allotted(np.array(spent), np.array(probes), chance, asked.luck[:, 0] < chance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +206,8 @@ def most_right(
     and the least of them the value. In hindsight it holds for policies that know which token makes the answer right,
     so for all; without, for those that know difficulty and length but see no answer.
     """
+    from scipy.optimize import minimize_scalar
+
     success, lengths = _law(depth, easy, hard)
 
     def value(log_price: float) -> float:
@@ -213,12 +216,9 @@ def most_right(
         worth = success * _hindsight(cost, bend) if hindsight else _worth(success, cost, bend)
         return float(worth.mean() + price * tokens)
 
-    # The value is convex in the price: golden sections of its logarithm. Every price gives a bound.
-    low, high, golden = np.log(1e-9), 0.0, (np.sqrt(5.0) - 1.0) / 2.0
-    for _ in range(50):
-        a, b = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, b) if value(a) < value(b) else (a, high)
-    return min(value((low + high) / 2), (easy + hard) / 2)
+    # The value is convex in the price, and every price gives a bound.
+    found = minimize_scalar(value, bounds=(np.log(1e-9), 0.0), method="bounded", options={"xatol": 1e-6})
+    return min(float(found.fun), (easy + hard) / 2)
 
 
 def _hindsight(cost: np.ndarray, bend: float) -> np.ndarray:

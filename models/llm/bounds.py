@@ -137,8 +137,8 @@ def mean_latency_bound(
     arrival = requests.arrival_s * 1000.0
     found = {
         "alone": float(alone.mean()),
-        "memory": _srpt(arrival, held / capacity) if capacity else 0.0,
-        "compute": _srpt(arrival, work),
+        "memory": shortest_first(arrival, held / capacity) if capacity else 0.0,
+        "compute": shortest_first(arrival, work),
     }
     found = {name: value / 1000.0 for name, value in found.items()}
     return found | {"best": max(found.values())}
@@ -193,8 +193,8 @@ def _chord(lines: list[tuple[float, float]], s: np.ndarray, more: np.ndarray) ->
     return low - slope * (s + 1), slope
 
 
-def _srpt(arrival: np.ndarray, size: np.ndarray) -> float:
-    """Mean response time of jobs on one machine that serves the shortest remaining one."""
+def shortest_first(arrival: np.ndarray, size: np.ndarray) -> float:
+    """Mean response time of jobs on one machine that serves the shortest remaining one; arrivals ascend."""
     left: list[float] = []
     t = total = 0.0
     for a, x in zip(arrival.tolist(), size.tolist(), strict=True):

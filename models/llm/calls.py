@@ -109,7 +109,11 @@ def with_calls(
         by_class = {kind: [row for row in read_rows(found) if row.kind == kind] for kind in kinds}
         rows = [by_class[kinds[k]][int(u * len(by_class[kinds[k]]))] for k, u in zip(place, uniform[:, 1], strict=True)]
     else:
-        rows = [_drawn(kinds[k], laws[kinds[k]], u, data) for k, u in zip(place, uniform, strict=True)]
+        rows = [None] * n
+        for k, kind in enumerate(kinds):
+            who = np.flatnonzero(place == k)
+            for i, row in zip(who.tolist(), _drawn(kind, laws[kind], uniform[who], data), strict=True):
+                rows[i] = row
     return _programs(arrival, rows, {kind: _mean_delay(kind, laws[kind], data) for kind in kinds})
 
 
@@ -158,28 +162,33 @@ def read_rows(file: Path) -> list[Row]:
         raise InputError(f"the file '{file}' is not the table of segments '{FILE}': give that file.") from None
 
 
-def _drawn(kind: str, law: dict, uniform: np.ndarray, data: str) -> Row:
-    """A request by the tables; uniform: numbers of its own, always as many."""
+def _drawn(kind: str, law: dict, uniform: np.ndarray, data: str) -> list[Row]:
+    """Requests of a class by the tables; uniform: a row of numbers for each, always as many."""
     turns = TURNS[kind]
     (mean, sd), (calls_mean, calls_sd) = PUBLISHED[kind]
     if data == "published":
-        calls = int(min(max(np.ceil(_gamma(calls_mean - 0.5, calls_sd, uniform[1])), 1), MOST_CALLS))
+        calls = np.ceil(_gamma(calls_mean - 0.5, calls_sd, uniform[:, 1])).clip(1, MOST_CALLS).astype(np.int64)
     else:
-        calls = int(law["calls"][int(uniform[1] * len(law["calls"]))])
-    each = uniform[4:].reshape(MOST_CALLS, 3)[:calls]
+        calls = np.array(law["calls"])[(uniform[:, 1] * len(law["calls"])).astype(np.int64)]
+    each = uniform[:, 4:].reshape(-1, MOST_CALLS, 3)[:, : int(calls.max(initial=0))]
 
     def of(quantity, column):
-        values = np.empty(calls)
+        values = np.empty(each.shape[:2])
         for turn in range(turns):
-            values[turn::turns] = np.interp(each[turn::turns, column], LEVELS, law[quantity][turn])
+            values[:, turn::turns] = np.interp(each[:, turn::turns, column], LEVELS, law[quantity][turn])
         return values
 
-    output = np.maximum(np.rint(of("output", 0)), 1).astype(np.int64)
-    returned = np.maximum(np.rint(of("returned", 2)), 0).astype(np.int64)
-    delay = _gamma(mean, sd, each[:, 1]) if data == "published" else of("delay", 1)
-    prompt = max(round(float(np.interp(uniform[2], LEVELS, law["prompt"]))), 1)
-    last = max(round(float(np.interp(uniform[3], LEVELS, law["last"]))), 1) if law["last"] else 0
-    return Row(kind, prompt, tuple(output.tolist()), tuple(delay.tolist()), tuple(returned.tolist()), last)
+    output = np.maximum(np.rint(of("output", 0)), 1).astype(np.int64).tolist()
+    returned = np.maximum(np.rint(of("returned", 2)), 0).astype(np.int64).tolist()
+    delay = (_gamma(mean, sd, each[..., 1]) if data == "published" else of("delay", 1)).tolist()
+    prompt = np.maximum(np.rint(np.interp(uniform[:, 2], LEVELS, law["prompt"])), 1).astype(np.int64).tolist()
+    last = [0] * len(calls)
+    if law["last"]:
+        last = np.maximum(np.rint(np.interp(uniform[:, 3], LEVELS, law["last"])), 1).astype(np.int64).tolist()
+    return [
+        Row(kind, prompt[i], tuple(output[i][:m]), tuple(delay[i][:m]), tuple(returned[i][:m]), last[i])
+        for i, m in enumerate(calls.tolist())
+    ]
 
 
 def _gamma(mean: float, sd: float, level):

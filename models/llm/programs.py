@@ -123,14 +123,15 @@ class Programs:
 
         Of stages that need not wait for all, too. Without `own` the stage's own length is left out.
         """
-        longest = np.asarray(lengths, np.float64).copy()
-        start, after = self.after_start, self.after
-        beyond = np.zeros(len(self))
+        # Lists, since numpy takes ten times as long for single numbers.
+        longest = np.asarray(lengths, np.float64).tolist()
+        start, after = self.after_start.tolist(), self.after.tolist()
+        beyond = [0.0] * len(self)
         for i in range(len(self) - 1, -1, -1):
             longest[i] += beyond[i]
             for before in after[start[i] : start[i + 1]]:
                 beyond[before] = max(beyond[before], longest[i])
-        return longest if own else beyond
+        return np.array(longest if own else beyond)
 
     def with_requests(self, requests: Requests) -> Programs:
         """The same programs with other predictions, deadlines or blocks of their requests."""
@@ -184,12 +185,15 @@ class Programs:
     def _check_continues(self):
         theirs = np.flatnonzero(self.continues >= 0)
         before = self.continues[theirs]
-        for i, j in zip(theirs.tolist(), before.tolist(), strict=True):
-            waited = self.after[self.after_start[i] : self.after_start[i + 1]]
-            if j not in waited or self.need[i] < len(waited):
-                raise InputError(
-                    f"stage {i} continues stage {j}, so it must wait for it and for all others that it names in after."
-                )
+        waits = np.diff(self.after_start)
+        who = np.repeat(np.arange(len(self)), waits)
+        waited_for = np.bincount(who[self.after == self.continues[who]], minlength=len(self)) > 0
+        bad = theirs[~waited_for[theirs] | (self.need[theirs] < waits[theirs])]
+        if len(bad):
+            raise InputError(
+                f"stage {bad[0]} continues stage {self.continues[bad[0]]}, so it must wait for it and for all others "
+                "that it names in after."
+            )
         if len(np.unique(before)) < len(before):
             first = np.sort(before)
             j = int(first[1:][first[1:] == first[:-1]][0])

@@ -71,16 +71,16 @@ class _Builder:
     def __init__(self, asked: Questions):
         self.asked, self.rows, self.after, self.blocks, self.p, self.fresh = asked, [], [], [], -1, 0
 
-    def begin(self) -> list[int]:
+    def begin(self) -> np.ndarray:
         """Begin the next program; returns the blocks of its prompt."""
         self.p += 1
-        return self.extended([], 0, int(self.asked.prompt[self.p]))
+        return self.extended(np.empty(0, np.int64), 0, int(self.asked.prompt[self.p]))
 
-    def extended(self, blocks: list[int], tokens: int, more: int) -> list[int]:
+    def extended(self, blocks: np.ndarray, tokens: int, more: int) -> np.ndarray:
         """Ids of the full blocks of a text of `tokens`, whose ids are given, and `more` tokens after it."""
         new = (tokens + more) // BLOCK - len(blocks)
         self.fresh += new
-        return blocks + list(range(self.fresh - new, self.fresh))
+        return np.concatenate([blocks, np.arange(self.fresh - new, self.fresh)])
 
     def add(self, prompt, output, after, blocks, *, need=None, continues=-1, answer=-1, joins=False, model=-1) -> int:
         """Add a stage; returns its number."""
@@ -104,7 +104,7 @@ class _Builder:
             whole[:, 2],
             predicted_output_tokens=guess,
             prefix_start=np.cumsum([0, *lists["blocks"]]),
-            prefix_blocks=np.array([one for blocks in self.blocks for one in blocks], np.int64),
+            prefix_blocks=np.concatenate(self.blocks),
             prefix_block_tokens=BLOCK,
         )
         programs = Programs(
@@ -297,6 +297,7 @@ class _Drawn:
         uniform, self.noise = rng.random((count, 4)), rng.standard_normal(count)
         self.asked, self.q, self.uniform = asked, q, uniform
         self.tokens = asked.tokens[q, (uniform[:, 0] * asked.most).astype(np.int64)]
+        self.success = float(asked.easy + (asked.hard - asked.easy) * asked.difficulty[q])
 
     def luck(self, k: int, above: float | None, keep: float) -> float:
         """The luck of the k-th node below one of a given luck (None: the root)."""
@@ -305,7 +306,7 @@ class _Drawn:
 
     def answer(self, k: int, luck: float) -> int:
         """What the k-th node answers if its luck is as given."""
-        if luck < self.asked.success[self.q]:
+        if luck < self.success:
             return 0
         stray = self.uniform[k, 3]
         if stray < self.asked.mislead:

@@ -87,9 +87,9 @@ def serve_slots(
     chosen = policies.policy(policy) if isinstance(policy, str) else policy
     setting = _setting(chosen)
     n = len(arrival)
-    memory = int(_whole("memory", np.atleast_1d(memory), 1)[0])
-    arrival, prompt = _whole("arrival", arrival, 0), _whole("prompt", prompt, 0)
-    output = _whole("output", output, 1)
+    memory = int(whole("memory", np.atleast_1d(memory), 1)[0])
+    arrival, prompt = whole("arrival", arrival, 0), whole("prompt", prompt, 0)
+    output = whole("output", output, 1)
     if not n or len(prompt) != n or len(output) != n:
         raise InputError("arrival, prompt and output must be arrays of one length, with at least one request.")
     if np.any(arrival[1:] < arrival[:-1]):
@@ -159,12 +159,13 @@ def _setting(policy: Policy) -> dict[str, Any]:
     return setting
 
 
-def _whole(name: str, values: Any, least: int) -> np.ndarray:
+def whole(name: str, values: Any, least: int) -> np.ndarray:
+    """The values as int64; InputError, naming them, where they are not whole numbers of at least `least`."""
     values = np.asarray(values)
-    whole = values.astype(np.int64) if values.dtype.kind in "iuf" and np.all(np.isfinite(values)) else None
-    if whole is None or np.any(whole != values) or np.any(whole < least):
+    found = values.astype(np.int64) if values.dtype.kind in "iuf" and np.all(np.isfinite(values)) else None
+    if found is None or np.any(found != values) or np.any(found < least):
         raise InputError(f"{name} must hold whole numbers of at least {least}.")
-    return np.ascontiguousarray(whole)
+    return np.ascontiguousarray(found)
 
 
 def _estimates(name: str, values: Any, n: int) -> np.ndarray:

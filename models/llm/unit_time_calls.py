@@ -39,6 +39,7 @@ import numpy as np
 from openqueues.models import policies
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.llm import unit_time_calls_kernel as kernel
+from openqueues.models.llm.unit_time import whole
 from openqueues.models.policies import Policy
 
 COLUMNS = (
@@ -120,11 +121,11 @@ def calls(arrival, prompt, output, call, told=None) -> Calls:
             raise InputError(f"request {i} has {count} segments and {len(call[i])} calls: give one call less.")
     flat = np.array([x for one in call for x in (*one, 0)])
     made = Calls(
-        _whole("arrival", arrival, 0),
-        _whole("prompt", prompt, 0),
+        whole("arrival", arrival, 0),
+        whole("prompt", prompt, 0),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        _whole("output", [x for one in output for x in one], 1),
-        _whole("call", flat, 0),
+        whole("output", [x for one in output for x in one], 1),
+        whole("call", flat, 0),
         np.array(flat if told is None else [x for one in told for x in (*one, 0)], np.float64),
     )
     check(made)
@@ -252,11 +253,3 @@ def _ranks(policy: Policy, requests: Calls, memory: int, chunk: int, swap: int) 
                 raise InputError(f"policy '{policy.name}': decide returned {rank!r}; it must return a number.")
         ranks[held] = found
     return ranks
-
-
-def _whole(name: str, values: Any, least: int) -> np.ndarray:
-    values = np.asarray(values)
-    whole = values.astype(np.int64) if values.dtype.kind in "iuf" and np.all(np.isfinite(values)) else None
-    if whole is None or np.any(whole != values) or np.any(whole < least):
-        raise InputError(f"{name} must hold whole numbers of at least {least}.")
-    return np.ascontiguousarray(whole)

@@ -155,11 +155,11 @@ class Layered(Shape):
         graph = Graph([], [], [])
         above: list[int] = []
         for layer in range(self.layers):
-            row = uniform[layer * self.width : (layer + 1) * self.width]
+            rows = uniform[layer * self.width : (layer + 1) * self.width].tolist()
             stages = []
-            for k in range(1 + int(row[0, -1] * self.width)):
-                sure = int(row[k, 0] * len(above))
-                after = [v for place, v in enumerate(above) if place == sure or row[k, 1 + place] < self.share]
+            for row in rows[: 1 + int(rows[0][-1] * self.width)]:
+                sure = int(row[0] * len(above))
+                after = [v for place, v in enumerate(above) if place == sure or row[1 + place] < self.share]
                 stages.append(graph.add(layer, after))
             above = stages
         return graph
@@ -200,7 +200,7 @@ def workflow(shape: str, arrivals: str, lengths: str | Sequence[str], n: int, se
     model = (own[who] * models).astype(np.int64)
     drawn_pairs = np.stack(pairs)[model if len(laws) > 1 else 0, who]
     program = who // most
-    first = np.searchsorted(program, np.arange(n))
+    first = np.searchsorted(program, np.arange(n)).tolist()
     after = [[first[p] + v for v in stage] for p, graph in enumerate(graphs) for stage in graph.after]
     start = np.concatenate([[0], np.cumsum([len(stage) for stage in after])]).astype(np.int64)
     flat = np.array([v for stage in after for v in stage], np.int64)

@@ -7,11 +7,11 @@ starts empty; all its programs count.
 
 from dataclasses import replace
 from functools import lru_cache
-from heapq import heappop, heappush
 
 import numpy as np
 from openqueues.models import llm
 from openqueues.models.errors import unknown
+from openqueues.models.llm.bounds import shortest_first
 
 HARDWARE = "opt-13b-a100-tp1"
 MODELS, MAX_BATCH = 3, 8
@@ -31,11 +31,12 @@ def simulate(point, policy, seed, jobs):
     cluster = llm.Cluster([llm.Instance(HARDWARE, model=m, kv_tokens=0, max_batch=MAX_BATCH) for m in range(MODELS)])
     served = llm.serve_cluster(programs, cluster, policy)
     latency = llm.program_finish(served, programs) - programs.arrival_s
+    critical = _critical_s(programs)
     return {
         "mean_latency_s": latency.mean(),
         "p99_latency_s": np.quantile(latency, 0.99),
-        "mean_stretch": np.mean(latency / _critical_s(programs)),
-        "over_bound": latency.mean() / _least_s(programs),
+        "mean_stretch": np.mean(latency / critical),
+        "over_bound": latency.mean() / _least_s(programs, critical),
         "completed_share": np.mean(np.isfinite(latency)),
     }
 
@@ -96,25 +97,11 @@ def _work_s(programs):
     return result
 
 
-def _least_s(programs):
+def _least_s(programs, critical):
     """No schedule of this run has a lower mean latency: critical paths, or shortest remaining work at one pool."""
     work = _work_s(programs)
-    pools = [_shortest_first(programs.arrival_s, work[:, m]) for m in range(MODELS)]
-    return max(float(_critical_s(programs).mean()), *pools)
-
-
-def _shortest_first(arrival, work):
-    """The mean latency of shortest remaining processing time at one server, which is the least there."""
-    left, now, total = [], 0.0, 0.0
-    for time, size in zip([*arrival, np.inf], [*work, 0.0], strict=True):
-        while left and now + left[0] <= time:
-            now += heappop(left)
-            total += now
-        if left:
-            heappush(left, heappop(left) - (time - now))
-        now = time
-        heappush(left, size)
-    return (total - arrival.sum()) / len(arrival)
+    pools = [shortest_first(programs.arrival_s, work[:, m]) for m in range(MODELS)]
+    return max(float(critical.mean()), *pools)
 
 
 def _lengths(programs):

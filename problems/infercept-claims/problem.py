@@ -28,15 +28,19 @@ def simulate(point, policy, seed, jobs):
 
 @lru_cache(maxsize=8)
 def _run(policy, rate, kv_tokens, seed, jobs, alone):
-    programs = _single() if alone else llm.with_calls(f"poisson:rate={rate}", jobs, seed, data="fitted")
-    if not alone:
-        programs = programs.with_requests(llm.predicted(programs.requests, "lognormal:sigma=0.3", seed))
+    programs = _single() if alone else _programs(rate, seed, jobs)
     cluster = llm.Cluster([llm.Instance(HARDWARE, kv_tokens=kv_tokens, max_batch=MAX_BATCH)])
     served = llm.serve_cluster(programs, cluster, policy)
     found = llm.program_summary(served, programs)
     # All that ended before the last arrival; 1 keeps the ratio finite in runs in which nothing does.
     completed = np.count_nonzero(llm.program_finish(served, programs) <= programs.arrival_s[-1])
     return {key: found[key] for key in OWN} | {"completed": max(float(completed), 1.0)}
+
+
+@lru_cache(maxsize=2)
+def _programs(rate, seed, jobs):
+    programs = llm.with_calls(f"poisson:rate={rate}", jobs, seed, data="fitted")
+    return programs.with_requests(llm.predicted(programs.requests, "lognormal:sigma=0.3", seed))
 
 
 def _single():
