@@ -19,7 +19,7 @@ for want of public data on lengths and correctness together:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from openqueues.models.errors import InputError
@@ -69,6 +69,11 @@ class Questions:
     def success(self) -> np.ndarray:
         """(n,): the probability that a complete chain is right."""
         return self.easy + (self.hard - self.easy) * self.difficulty
+
+    def take(self, which: np.ndarray) -> Questions:
+        """Those of the questions that `which` names or, as bool (n,), marks."""
+        arrays = (field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray))
+        return replace(self, **{name: getattr(self, name)[which] for name in arrays})
 
     def answers(self, tokens: float | np.ndarray = np.inf) -> np.ndarray:
         """int64 (n, most): the answer of each chain that is stopped after so many tokens, 0 if it is right."""

@@ -74,6 +74,7 @@ class _Builder:
     def begin(self) -> np.ndarray:
         """Begin the next program; returns the blocks of its prompt."""
         self.p += 1
+        self.told = float(self.asked.predicted_difficulty[self.p]), float(self.asked.predicted_tokens[self.p])
         return self.extended(np.empty(0, np.int64), 0, int(self.asked.prompt[self.p]))
 
     def extended(self, blocks: np.ndarray, tokens: int, more: int) -> np.ndarray:
@@ -84,10 +85,8 @@ class _Builder:
 
     def add(self, prompt, output, after, blocks, *, need=None, continues=-1, answer=-1, joins=False, model=-1) -> int:
         """Add a stage; returns its number."""
-        guess = float(self.asked.predicted_tokens[self.p])
-        values = (float(joins), float(self.asked.predicted_difficulty[self.p]), guess)
         need = len(after) if need is None else need
-        self.rows.append((self.p, int(prompt), max(int(output), 1), need, continues, answer, model, *values))
+        self.rows.append((self.p, prompt, max(output, 1), need, continues, answer, model, joins, *self.told))
         self.after.append(list(after))
         self.blocks.append(blocks)
         return len(self.rows) - 1

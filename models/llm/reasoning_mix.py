@@ -1,6 +1,6 @@
 """Programs of several kinds side by side: which questions are asked in which way.
 
-reasoned = mixed([majority(asked, ...), tree(asked, ...)], kind=[0, 1, 1, 0, ...])
+reasoned = mixed([majority(asked.take(kind == 0), ...), tree(asked.take(kind == 1), ...)], kind, arrival_s)
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from openqueues.models.llm.reasoning import Reasoned
 from openqueues.models.llm.requests import Requests
 
 
-def mixed(ways: Sequence[Reasoned], kind: np.ndarray) -> Reasoned:
-    """Program p of ways[kind[p]], for each p. All ways have as many programs, which arrive at the same times.
+def mixed(ways: Sequence[Reasoned], kind: np.ndarray, arrival_s: np.ndarray) -> Reasoned:
+    """Of each p the next program of ways[kind[p]], which arrives at arrival_s[p]; both (programs,).
 
     Prompts of different ways share no prefix blocks.
     """
-    kind = np.asarray(kind)
-    count = ways[0].programs.count
-    for one in ways:
-        if one.programs.count != count or not np.array_equal(one.programs.arrival_s, ways[0].programs.arrival_s):
-            raise InputError("the ways have not the same programs at the same times: ask the same questions with them.")
-    if kind.shape != (count,) or kind.dtype.kind not in "iu" or np.any((kind < 0) | (kind >= len(ways))):
-        raise InputError(f"kind must be {count} whole numbers from 0 to {len(ways) - 1}, one for each program.")
+    kind, arrival_s = np.asarray(kind), np.asarray(arrival_s)
+    counts = [one.programs.count for one in ways]
+    whole = kind.ndim == 1 and kind.dtype.kind in "iu" and kind.size and 0 <= kind.min() and kind.max() < len(ways)
+    if not whole or np.bincount(kind, minlength=len(ways)).tolist() != counts:
+        raise InputError(f"kind must hold as many of each number from 0 to {len(ways) - 1} as programs: {counts}.")
+    if arrival_s.shape != kind.shape:
+        raise InputError(f"arrival_s must be {kind.size} times, one for each program.")
+    place = np.empty(kind.size, np.int64)
+    for k, number in enumerate(counts):
+        place[kind == k] = np.arange(number)
     begins = [one.programs.begins for one in ways]
-    sizes = np.array([begins[k][p + 1] - begins[k][p] for p, k in enumerate(kind)])
+    sizes = np.array([begins[k][p + 1] - begins[k][p] for p, k in zip(place, kind, strict=True)])
     start = np.concatenate([[0], np.cumsum(sizes)])
     # Of each stage: the way that it comes from, its number there, and what to add to that for its number here.
     way = np.repeat(kind, sizes)
-    shift = np.repeat(start[:-1] - [begins[k][p] for p, k in enumerate(kind)], sizes)
+    shift = np.repeat(start[:-1] - [begins[k][p] for p, k in zip(place, kind, strict=True)], sizes)
     stage = np.arange(start[-1]) - shift
     fresh = np.cumsum([0, *(1 + int(one.programs.requests.prefix_blocks.max(initial=-1)) for one in ways)])
 
@@ -49,7 +52,7 @@ def mixed(ways: Sequence[Reasoned], kind: np.ndarray) -> Reasoned:
     waits = [after[k][edges[k][i] : edges[k][i + 1]] + d for k, i, d in zip(way, stage, shift, strict=True)]
     paths = [blocks[k][blocks_at[k][i] : blocks_at[k][i + 1]] + fresh[k] for k, i in zip(way, stage, strict=True)]
     requests = Requests(
-        column(lambda one: one.programs.requests.arrival_s),
+        np.repeat(arrival_s, sizes),
         column(lambda one: one.programs.requests.input_tokens),
         column(lambda one: one.programs.requests.output_tokens),
         predicted_output_tokens=column(lambda one: one.programs.requests.predicted_output_tokens),
@@ -60,7 +63,7 @@ def mixed(ways: Sequence[Reasoned], kind: np.ndarray) -> Reasoned:
     continues = column(lambda one: one.programs.continues)
     programs = Programs(
         requests,
-        program=np.repeat(np.arange(count), sizes),
+        program=np.repeat(np.arange(kind.size), sizes),
         after_start=np.cumsum([0, *map(len, waits)]),
         after=np.concatenate(waits).astype(np.int64),
         need=column(lambda one: one.programs.need),

@@ -16,7 +16,7 @@ from openqueues.models.streams import derive_seed
 HARDWARE = "gptj-6b-a100-infercept"
 GOOD, POOR = 2, 2
 KV_TOKENS, MAX_BATCH = 25_000, 256
-SAMPLE = 3000
+SAMPLE = 10_000
 
 
 def simulate(point, policy, seed, jobs):
@@ -46,13 +46,12 @@ def bound(point):
     """No router costs less than requests that never meet, with good end points and nothing computed twice."""
     if point.get("alone"):
         return None
-    seconds = _least_s()
+    seconds = least_s(_sample())
     return {"cost_s": (float(seconds.mean()), float(3 * seconds.std() / SAMPLE**0.5))}
 
 
-@lru_cache(maxsize=1)
-def _least_s():
-    programs = llm.with_calls("closed", SAMPLE, 1, data="fitted")
+def least_s(programs):
+    """(programs,) s beside their calls of requests that never meet: each new token of a prompt is computed once."""
     law, requests = llm.hardware_law(HARDWARE), programs.requests
     step = law.decode_step_ms + law.decode_seq_ms
     alone = law.prefill_step_ms + law.prefill_token_ms * programs.new_tokens + (requests.output_tokens - 1) * step
@@ -90,8 +89,13 @@ def _valued(programs, worth, contexts):
 
 
 @lru_cache(maxsize=1)
+def _sample():
+    return llm.with_calls("closed", SAMPLE, 1, data="fitted")
+
+
+@lru_cache(maxsize=1)
 def _calls_of_class():
-    programs = llm.with_calls("closed", SAMPLE, 1, data="fitted")
+    programs = _sample()
     kinds = programs.values[:, 0].astype(int)
     calls = np.bincount(kinds, programs.continued_by >= 0, minlength=len(CLASSES))
     return calls / np.bincount(kinds[programs.begins[:-1]], minlength=len(CLASSES))

@@ -15,6 +15,8 @@ KV_TOKENS = 120_000
 TOKEN_BUDGET = 2_048
 BUDGET = 4_096
 BLOCK = 16
+SAMPLE = 20_000
+"""Questions, for the bound."""
 
 
 def simulate(point, policy, seed, jobs):
@@ -29,8 +31,7 @@ def simulate(point, policy, seed, jobs):
     finish = served.finish_s.reshape(-1, branches).max(axis=1)
     counted = slice(len(arrival) // 10, None)
     latency = (finish - arrival)[counted]
-    step_s = (hardware.decode_step_ms + hardware.decode_seq_ms) / 1000
-    alone = (requests.output_tokens.reshape(-1, branches).max(axis=1) - 1)[counted] * step_s
+    alone = _longest_s(point["prompt"], requests.output_tokens.reshape(-1, branches), hardware)[counted]
     return {
         "mean_latency_s": latency.mean(),
         "p99_latency_s": np.quantile(latency, 0.99),
@@ -45,16 +46,32 @@ def simulate(point, policy, seed, jobs):
 
 
 def bound(point):
-    """Each token of the longest branch after its first takes a step of its own."""
-    return {"stretch": (1.0, 0.0)}
+    """The prompt must be computed once, and each further token of the longest branch takes a step of its own."""
+    found = {"stretch": (1.0, 0.0)}
+    if "alone" not in point:
+        longest = _longest_s(point["prompt"], _tokens(point, SAMPLE, 1)[1], llm.hardware_law(HARDWARE))
+        found["mean_latency_s"] = (float(longest.mean()), float(3 * longest.std() / SAMPLE**0.5))
+    return found
+
+
+def _longest_s(prompt, tokens, hardware):
+    """(questions,) s: none ends sooner than its longest branch in an empty engine; tokens (questions, branches)."""
+    more = tokens.max(axis=1) - 1.0
+    ms = hardware.prefill_step_ms + hardware.prefill_token_ms * prompt
+    ms += more * (hardware.decode_step_ms + hardware.decode_seq_ms)
+    return (ms + hardware.kv_token_ms * (more * prompt + more * (more + 1) / 2)) / 1000
+
+
+def _tokens(point, n, seed):
+    """(the questions, tokens of their chains)."""
+    asked = questions(n, seed, most=point["branches"])
+    tokens = np.minimum(asked.tokens, BUDGET)
+    return asked, np.full_like(tokens, point["alone"]) if "alone" in point else tokens
 
 
 def _requests(point, hardware, n, seed):
     branches, prompt = point["branches"], point["prompt"]
-    asked = questions(n, seed, most=branches)
-    tokens = np.minimum(asked.tokens, BUDGET)
-    if "alone" in point:
-        tokens = np.full_like(tokens, point["alone"])
+    asked, tokens = _tokens(point, n, seed)
     answer = tokens.mean()
     step_ms = hardware.decode_step_ms / MAX_BATCH + hardware.decode_seq_ms
     step_ms += hardware.kv_token_ms * (prompt + answer / 2)

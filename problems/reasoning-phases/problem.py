@@ -16,6 +16,7 @@ from openqueues.models.llm.program_metrics import program_finish, program_summar
 from openqueues.models.llm.questions import questions
 from openqueues.models.llm.reasoning import majority, search, tree
 from openqueues.models.llm.reasoning_mix import mixed
+from openqueues.models.streams import streams
 
 HARDWARE = "llama2-70b-h100-tp8"
 MAX_BATCH = 24
@@ -72,21 +73,18 @@ def _programs(work, load, n, seed):
     if work == "fixed":
         asked = replace(asked, prompt=np.full(n, 100), tokens=np.full((n, CHAINS), 11))
     ways = {
-        "majority": lambda when: majority(asked, when, CHAINS, seed),
-        "tree": lambda when: tree(asked, when, seed, width=WIDTH, rounds=ROUNDS),
-        "search": lambda when: search(asked, when, seed, simulations=SIMULATIONS, at_once=AT_ONCE),
-        "fixed": lambda when: majority(asked, when, 2, seed),
+        "majority": lambda asked, when: majority(asked, when, CHAINS, seed),
+        "tree": lambda asked, when: tree(asked, when, seed, width=WIDTH, rounds=ROUNDS),
+        "search": lambda asked, when: search(asked, when, seed, simulations=SIMULATIONS, at_once=AT_ONCE),
+        "fixed": lambda asked, when: majority(asked, when, 2, seed),
     }
-
-    def made(when):
-        if work != "mix":
-            return ways[work](when)
-        kind = np.arange(n) * 3 // max(n, 1)
-        kind = np.random.default_rng(seed).permutation(kind)
-        return mixed([ways[one](when) for one in ("majority", "tree", "search")], kind)
-
     # Drawn once at rate 1; the rate then stretches the time. Those of fixed lengths never meet if the load is small.
-    reasoned = made("deterministic:rate=1" if work == "fixed" else "poisson:rate=1")
+    if work == "mix":
+        kind = np.random.default_rng(seed).permutation(np.arange(n) % 3)
+        parts = [ways[one](asked.take(kind == k), "closed") for k, one in enumerate(("majority", "tree", "search"))]
+        reasoned = mixed(parts, kind, llm.arrivals_law("poisson:rate=1").draw(streams(seed).gaps, n))
+    else:
+        reasoned = ways[work](asked, "deterministic:rate=1" if work == "fixed" else "poisson:rate=1")
     programs = reasoned.programs
     hardware = llm.hardware_law(HARDWARE)
     prompt, answer = programs.requests.input_tokens, programs.requests.output_tokens
