@@ -1,12 +1,12 @@
-"""The same servers pooled, or dedicated to prompts and to answers. A point has the keys mix, load and link.
+"""The same servers pooled, or dedicated to prompts and to answers. A point has the keys mix, load and link_gb_per_s.
 
 mix: the workload, one of MIXES. load: the rate over the capacity that no organisation exceeds (models/llm/pools.py).
-link: bytes a second that a server sends of KV caches; 0: no time. A point may have arrivals and lengths (texts of
-laws) in place of mix and load, and `prefill`, the servers for prompts of a policy with the parameter `dedicated`. A
-policy is a decision (policies/) that sees of each organisation `prefill`, the servers that compute prompts (0: all do
-both), `chunks` (1 where they do so in chunks), `servers`, `prompt_work` and `answer_work` (mean s of a server that a
-request needs of each phase), `rate` (requests a second) and `missed`, the share of the requests to come that would miss
-an objective.
+link_gb_per_s: 1e9 bytes a second that a server sends of KV caches; 0: no time. A point may have arrivals and lengths
+(texts of laws) in place of mix and load, and `prefill`, the servers for prompts of a policy with the parameter
+`dedicated`. A policy is a decision (policies/) that sees of each organisation `prefill`, the servers that compute
+prompts (0: all do both), `chunks` (1 where they do so in chunks), `servers`, `prompt_work` and `answer_work` (mean s of
+a server that a request needs of each phase), `rate` (requests a second) and `missed`, the share of the requests to come
+that would miss an objective.
 """
 
 from functools import lru_cache, partial
@@ -40,7 +40,8 @@ def simulate(point, policy, seed, jobs):
     """One replication: slo_share, the requests that keep both objectives; latencies; the servers for prompts."""
     chooses = read_policy(pools.filled(policy, **({"dedicated": point["prefill"]} if "prefill" in point else {})))
     requests, rate, (prompt_work, answer_work) = _offered(point, jobs, seed)
-    serve = lru_cache(None)(partial(_served, requests, 0 if "free_links" in chooses.parameters else point["link"]))
+    link = 0 if "free_links" in chooses.parameters else point["link_gb_per_s"]
+    serve = lru_cache(None)(partial(_served, requests, link))
 
     def missed(prefill, chunks):
         busiest = max(prompt_work / prefill, answer_work / (SERVERS - prefill)) if prefill else 0.0
@@ -65,7 +66,7 @@ def organisation(prefill, link):
     if not prefill:
         return llm.Cluster([made(SERVERS)])
     parts = [made(prefill, role="prefill"), made(SERVERS - prefill, role="decode")]
-    return llm.Cluster(parts, transfer_bytes_per_s=link) if link else llm.Cluster(parts)
+    return llm.Cluster(parts, transfer_bytes_per_s=1e9 * link) if link else llm.Cluster(parts)
 
 
 def _served(requests, link, prefill, chunks):
