@@ -16,7 +16,8 @@ from openqueues.models.streams import derive_seed
 HARDWARE = "gptj-6b-a100-infercept"
 GOOD, POOR = 2, 2
 KV_TOKENS, MAX_BATCH = 25_000, 256
-SAMPLE = 10_000
+SAMPLE, FEW = 10_000, 3_000
+"""Requests for the bound, and for the calls of a class."""
 
 
 def simulate(point, policy, seed, jobs):
@@ -46,7 +47,7 @@ def bound(point):
     """No router costs less than requests that never meet, with good end points and nothing computed twice."""
     if point.get("alone"):
         return None
-    seconds = least_s(_sample())
+    seconds = least_s(_sample(SAMPLE))
     return {"cost_s": (float(seconds.mean()), float(3 * seconds.std() / SAMPLE**0.5))}
 
 
@@ -88,14 +89,14 @@ def _valued(programs, worth, contexts):
     ), calls
 
 
-@lru_cache(maxsize=1)
-def _sample():
-    return llm.with_calls("closed", SAMPLE, 1, data="fitted")
+@lru_cache(maxsize=2)
+def _sample(count):
+    return llm.with_calls("closed", count, 1, data="fitted")
 
 
 @lru_cache(maxsize=1)
 def _calls_of_class():
-    programs = _sample()
+    programs = _sample(FEW)
     kinds = programs.values[:, 0].astype(int)
     calls = np.bincount(kinds, programs.continued_by >= 0, minlength=len(CLASSES))
     return calls / np.bincount(kinds[programs.begins[:-1]], minlength=len(CLASSES))
