@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 ROLES = ("mixed", "prefill", "decode")
-END, HANDED_OVER, LOADED, ARRIVE = range(4)
+# Of several events at one time the first in this list comes first, then the lowest number.
+END, HANDED_OVER, LOADED, CHANGE, SWITCHED, TICK, ARRIVE = range(7)
 _ALL = (1 << 64) - 1
 
 
@@ -39,6 +40,9 @@ class SlowCluster:
         """
         self.engines, self.data, self.score, self.parameters, self.seed = engines, requests, score, parameters, seed
         self.instances, self.link_ms, self.turns_round = instances, link_ms, turns
+        self.role = [""] * len(engines)
+        for k, (role, _, _) in enumerate(instances):
+            self.take_role(k, role)
         n = len(requests)
         self.values = values
         self.own = [list(engine.requests) for engine in engines]  # each engine's copies of all requests
@@ -51,9 +55,24 @@ class SlowCluster:
         self.present, self.stuck, self.link_free = ([0] * len(engines) for _ in range(3))
         self.fetching = [[] for _ in engines]  # requests whose KV an instance has to fetch
         self.loading = [0] * len(engines)
-        self.source, self.transferred = {}, 0
-        self.events = [(float(one.arrival), ARRIVE, one.number) for one in self.own[0]]
-        heapq.heapify(self.events)
+        self.source: dict[int, int] = {}  # of requests whose KV is to move: the instance where it is
+        self.refused: set[int] = set()
+        self.transferred = 0
+        self.events: list[tuple[float, int, int]] = []
+        self.due: dict[int, tuple[float, int]] = {}  # the event that a request waits for; any other is void
+        for one in self.own[0]:
+            self.post(float(one.arrival), ARRIVE, one.number)
+
+    def take_role(self, k: int, role: str) -> None:
+        self.role[k], self.engines[k].hands = role, role == "prefill"
+
+    def post(self, time: float, kind: int, i: int) -> None:
+        self.due[i] = (time, kind)
+        heapq.heappush(self.events, (time, kind, i))
+
+    def latest(self, i: int):
+        """A request as it was where it was sent last."""
+        return self.own[max(int(self.instance[i]), 0)][i]
 
     def step(self, k: int) -> None:
         """One iteration of an engine; posts who ended in it and who is handed over."""
@@ -63,11 +82,12 @@ class SlowCluster:
             if one.finish_s == engine.now / 1000.0 and one.blocks == 0 and (END, one.number) not in self.posted:
                 self.posted.add((END, one.number))
                 heapq.heappush(self.events, (engine.now, END, one.number))
-        if self.instances[k][0] == "prefill":
+        if self.role[k] == "prefill":
             for one in [one for one in engine.running if one.decodes]:
                 engine.running.remove(one)
                 one.runs, one.since = False, engine.now
-                heapq.heappush(self.events, (engine.now, HANDED_OVER, one.number))
+                self.source[one.number] = k
+                self.post(engine.now, HANDED_OVER, one.number)
 
     def touch(self, k: int, time: float) -> None:
         """Let an engine take notice of a change at `time`, or at the end of the iteration that it is in."""
@@ -77,20 +97,19 @@ class SlowCluster:
         engine.now = max(engine.now, time)
         self.stuck[k] = False
 
-    def fits(self, k: int, i: int) -> bool:
-        engine, one = self.engines[k], self.own[k][i]
-        tokens = one.input + (0 if self.instances[k][0] == "prefill" else one.output)
-        return engine.blocks(tokens) + engine.spare <= engine.capacity
+    def may_take(self, k: int, i: int, phase: int) -> bool:
+        engine, one = self.engines[k], self.latest(i)
+        tokens = one.input + (one.made if self.role[k] == "prefill" else one.output)
+        fits = engine.blocks(tokens) + engine.spare <= engine.capacity
+        return fits and self.role[k] != ("prefill" if phase else "decode")
 
     def columns(self, k: int, i: int, phase: int, time: float) -> dict[str, float]:
         engine, data = self.engines[k], self.data
-        one = self.at_source(i) if phase else self.own[k][i]
-        role, model, price = self.instances[k]
+        one = self.latest(i)
+        _, model, price = self.instances[k]
         decoding = [other for other in engine.running if other.decodes]
         partial = [other for other in engine.running if not other.decodes]
-        kept = sum(other.held for other in engine.waiting if engine.memory == "tail")
-        waiting_tokens = sum(other.target for other in engine.waiting) - kept
-        waiting_tokens += sum(other.target - other.held for other in partial)
+        kept = self.kept(k)
         begun = sum(other.held for other in partial)
         attended = sum(other.held for other in decoding)
         present = engine.running + engine.waiting + [self.at_source(j) for j in self.fetching[k]]
@@ -106,11 +125,11 @@ class SlowCluster:
             "now": time / 1000.0,
             **{f"value{j}": float(self.values[i, j]) for j in range(4)},
             "index": float(k),
-            "role": float(ROLES.index(role)),
+            "role": float(ROLES.index(self.role[k])),
             "model": float(model),
             "requests": float(self.present[k]),
             "waiting": float(len(engine.waiting) + len(self.fetching[k])),
-            "waiting_tokens": float(waiting_tokens),
+            "waiting_tokens": float(self.to_compute(k)),
             "held_tokens": float(attended + begun + kept + self.moving(k) - engine.shared_twice()),
             "free_tokens": float(engine.free * engine.block),
             "kv_tokens": float(engine.capacity * engine.block),
@@ -128,6 +147,16 @@ class SlowCluster:
             "draw": uniform(self.seed, i, k, 2 * phase + 1),
         }
 
+    def kept(self, k: int) -> int:
+        """Tokens that waiting requests keep."""
+        return sum(one.held for one in self.engines[k].waiting if self.engines[k].memory == "tail")
+
+    def to_compute(self, k: int) -> int:
+        """Tokens of prompts, and of answers whose KV was dropped, still to compute."""
+        waiting, running = self.engines[k].waiting, self.engines[k].running
+        begun = sum(one.target - one.held for one in running if not one.decodes)
+        return sum(one.target for one in waiting) - self.kept(k) + begun
+
     def at_source(self, i: int):
         return self.own[self.source[i]][i]
 
@@ -137,10 +166,12 @@ class SlowCluster:
         others = [one for one in engine.requests if one not in engine.running and one not in engine.waiting]
         return sum(one.held for one in others if math.isnan(one.finish_s))
 
-    def choose(self, i: int, phase: int, time: float) -> int:
+    def choose(self, i: int, phase: int, time: float) -> int | None:
+        """The instance that the router gives a request: None if none can take it, -1 if the router refuses."""
         names = self.score.__code__.co_varnames[: self.score.__code__.co_argcount]
-        no = "prefill" if phase else "decode"
-        fitting = [k for k in range(len(self.engines)) if self.instances[k][0] != no and self.fits(k, i)]
+        fitting = [k for k in range(len(self.engines)) if self.may_take(k, i, phase)]
+        if not fitting:
+            return None
         mean = sum(self.present[k] for k in fitting) / len(fitting)
         choices = int(self.parameters["choices"])
         if 0 < choices < len(fitting):
@@ -154,7 +185,11 @@ class SlowCluster:
         return min(scores)[2] if scores else -1
 
     def send(self, k: int, i: int, time: float) -> None:
+        """Account for a request that is sent to an instance, which gets its own copy of what was done."""
         self.touch(k, time)
+        here, there = self.own[k][i], self.latest(i)
+        for name in ("made", "first_s", "preemptions", "since"):
+            setattr(here, name, getattr(there, name))
         self.instance[i] = k
         self.turns += 1
         self.turn[k], self.routed_at[k] = self.turns, time
@@ -163,30 +198,39 @@ class SlowCluster:
 
     def arrive(self, i: int, time: float) -> None:
         k = self.choose(i, 0, time)
-        if k >= 0:
+        if k is None:
+            self.park(i)
+        elif k < 0:
+            self.refused.add(i)
+        else:
             self.send(k, i, time)
+            self.own[k][i].since = time
             self.engines[k].requests.append(self.own[k][i])
             self.engines[k].waiting.append(self.own[k][i])
+
+    def park(self, i: int) -> None:
+        raise AssertionError("an instance that can take the request is always there")
 
     def leave_source(self, i: int, time: float) -> None:
         one, k = self.at_source(i), self.source[i]
         self.touch(k, time)
         one.blocks = one.held = 0
         self.engines[k].gone(one)
+        self.engines[k].requests.remove(one)
         self.present[k] -= 1
+        del self.source[i]
 
     def send_on(self, i: int, time: float) -> None:
-        self.source[i] = int(self.instance[i])
         k = self.choose(i, 1, time)
-        if k < 0:
+        if k is None:
+            self.park(i)
+        elif k < 0:
+            self.refused.add(i)
             self.leave_source(i, time)
-            return
-        self.send(k, i, time)
-        here, there = self.own[k][i], self.at_source(i)
-        for name in ("made", "first_s", "preemptions", "since"):
-            setattr(here, name, getattr(there, name))
-        self.fetching[k].append(i)
-        self.fetch(k, time)
+        else:
+            self.send(k, i, time)
+            self.fetching[k].append(i)
+            self.fetch(k, time)
 
     def fetch_rank(self, k: int, i: int) -> float:
         """The rank at instance k of a request whose KV it has to fetch.
@@ -214,7 +258,7 @@ class SlowCluster:
             engine.requests.append(one)
             engine.max_batch -= 1
             self.link_free[source] = max(time, self.link_free[source]) + self.link_ms(source, one.held)
-            heapq.heappush(self.events, (self.link_free[source], LOADED, i))
+            self.post(self.link_free[source], LOADED, i)
 
     def loaded(self, i: int, time: float) -> None:
         self.leave_source(i, time)
@@ -249,13 +293,17 @@ class SlowCluster:
             if not self.events:
                 break
             time, kind, i = heapq.heappop(self.events)
-            if kind == END:
-                self.present[self.instance[i]] -= 1
-                self.fetch(int(self.instance[i]), time)
-            else:
-                {ARRIVE: self.arrive, HANDED_OVER: self.send_on, LOADED: self.loaded}[kind](i, time)
-        ends = [self.own[max(k, 0)][i] for i, k in enumerate(self.instance)]
+            self.happen(time, kind, i)
+        ends = [self.latest(i) for i in range(len(self.data))]
         self.first_token_s, self.finish_s, self.preemptions_of = (
             np.array([getattr(one, key) for one in ends]) for key in ("first_s", "finish_s", "preemptions")
         )
         return self
+
+    def happen(self, time: float, kind: int, i: int) -> None:
+        if kind == END:
+            self.present[self.instance[i]] -= 1
+            self.fetch(int(self.instance[i]), time)
+        elif self.due.get(i) == (time, kind):
+            del self.due[i]
+            {ARRIVE: self.arrive, HANDED_OVER: self.send_on, LOADED: self.loaded}[kind](i, time)

@@ -53,6 +53,7 @@ class SlowEngine:
         self.capacity = kv_tokens // self.block if kv_tokens else 10**15
         self.spare = int(watermark * self.capacity) if self.paged and kv_tokens else 0
         self.requests, self.waiting, self.running = [], [], []
+        self.hands = False  # whether requests decode elsewhere (slow_cluster.py)
         longest = int(max(requests.output_tokens))
         for i in range(len(requests)):
             output = int(requests.output_tokens[i])
@@ -198,7 +199,7 @@ class SlowEngine:
     def starts(self, one: Request, admitted: list[Request]) -> bool:
         """Let the first waiting request start, if it may."""
         promised = sum(1 if other.decodes else other.target - other.held for other in self.running + admitted)
-        resumes = one.made > 0 and one.held == one.target - 1
+        resumes = one.made > 0 and one.held == one.target - 1 and not self.hands
         if self.mixed and promised >= self.budget:
             return False
         if not self.mixed and not resumes and admitted:

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_cases import hardware, setting, trace
 from openqueues.models.errors import InputError
-from openqueues.models.llm import policies, routers
+from openqueues.models.llm import controllers, policies, routers
 from openqueues.models.llm.cluster import serve_cluster
 from openqueues.models.llm.cluster_metrics import cluster_summary
 from openqueues.models.llm.engine import serve
-from openqueues.models.llm.fleets import TRANSFERS, Cluster, Instance
+from openqueues.models.llm.fleets import ROLES, TRANSFERS, Cluster, Instance
 from openqueues.models.llm.hardware import Hardware
 from openqueues.models.llm.prefix import paths
 from openqueues.models.llm.requests import Requests
 from openqueues.models.streams import derive_seed
-from slow_cluster import SlowCluster
+from slow_cluster_changes import SlowChangingCluster
 from slow_llm import SlowEngine
 from slow_llm_prefix import SlowPrefixEngine
 
@@ -49,6 +49,22 @@ ALL = "\n".join(
         "    own = index / 19 + role + model / 3 + price - cached / 2 + routed / 23 - since + draw / 100",
         "    mine = value0 + value3 * index + value1 + value2 + predicted / 9 + kind + phase + generated + now",
         "    return (load + work + own + mine + input_tokens) % (5 + mean_requests + instances)",
+        "",
+    ]
+)
+
+
+# A controller of a contributor that looks at everything there is, and changes its mind all the time.
+CONTROL = "\n".join(
+    [
+        '"""A test."""',
+        f"SEES = {controllers.COLUMNS!r}",
+        'PARAMETERS = {"weight": 3.0}',
+        f"def control({', '.join(controllers.COLUMNS)}, weight):",
+        "    seen = share / 3 + instances / 7 + changing / 5 + now + interval + weight * (prefill_busy - decode_busy)",
+        "    seen += prefill_tokens / 11 + decode_requests / 13 + arrived / 17 + arrived_input / 19",
+        "    seen += arrived_predicted / 23",
+        "    return (seen % 1.0) * 1.4 - 0.2",
         "",
     ]
 )
@@ -105,10 +121,36 @@ def case(rng: np.random.Generator, requests: Requests, instances: int, roles: bo
     return [one for one, _ in engines], [engine for _, engine in engines], shared
 
 
-def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, turns: int = 0) -> int:
+def changes(rng: np.random.Generator, requests: Requests, instances: int, roles: bool, controls) -> dict:
+    """Random joins and leaves, and one of `controls` with its pace, if there are roles: arguments of Cluster."""
+    span = 1.5 * float(requests.arrival_s[-1] - requests.arrival_s[0]) + float(rng.choice([0.05, 0.4]))
+    times = requests.arrival_s[0] + rng.uniform(0, span, int(rng.integers(0, 9)))
+    events = [(float(time), int(rng.integers(instances)), str(rng.choice(["up", "down"]))) for time in times]
+    if rng.random() < 0.9:
+        events += [(float(requests.arrival_s[0]) + span * (1 + 0.01234 * k), k, "up") for k in range(instances)]
+    given = {"events": events}
+    if roles and rng.random() < 0.8:
+        given |= {"control": str(rng.choice(controls)), "switch_s": float(rng.choice([0, 0.0102347]))}
+        given["control_every_s"] = float(span / rng.uniform(2, 30))
+    return given
+
+
+def scalar(control: str | None):
+    """The function of a controller and its parameters."""
+    if control is None:
+        return None
+    read = controllers.controller(control)
+    space: dict = {}
+    exec(read.source, space)
+    return space["control"], read.parameters
+
+
+def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, turns: int = 0, controls=()) -> int:
     """A random trace in a random cluster, fast and slowly; returns the preemptions.
 
     turns: if not 0, a seed for the slow cluster to turn round some of the orders that rounding may turn round.
+    controls: if not empty, instances join and leave, and one of these controllers changes their roles; returns by how
+    many instances went down or have changed then.
     """
     rng = np.random.default_rng(seed)
     requests = trace(rng)
@@ -116,8 +158,9 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, tu
     # Transfers whose ends meet no step exactly: rounding would order the two.
     transfer, bandwidth = str(rng.choice(transfers)), float(rng.choice([8713.7, 913711.3, np.inf]))
     values = rng.integers(0, 3, (len(requests), 4)).astype(float)
+    changing = changes(rng, requests, len(each), roles, controls) if controls else {}
     try:
-        cluster = Cluster(each, transfer_bytes_per_s=bandwidth, transfer=transfer)
+        cluster = Cluster(each, transfer_bytes_per_s=bandwidth, transfer=transfer, **changing)
         fast = serve_cluster(requests, cluster, "vllm", router, values=values, seed=seed, **shared)
     except InputError as error:
         assert "preempts without end" in str(error)
@@ -134,7 +177,9 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, tu
 
     given = {"seed": derive_seed("router", seed), "instances": kinds, "values": values, "link_ms": link_ms}
     given["turns"] = np.random.default_rng(turns) if turns else None
-    slow = SlowCluster(engines, requests, space["score"], read.parameters, **given).serve()
+    given |= {"changes": cluster.events, "every_ms": 1000.0 * cluster.control_every_s}
+    given |= {"switch_ms": 1000.0 * cluster.switch_s, "control": scalar(cluster.control)}
+    slow = SlowChangingCluster(engines, requests, space["score"], read.parameters, **given).serve()
     story = f"seed {seed}: {router} over {[one.policy for one in each]}"
     assert np.array_equal(fast.instance, slow.instance), story
     assert np.array_equal(fast.routed, slow.routed), story
@@ -148,22 +193,28 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, tu
         assert np.isclose(fast.busy_s[k], engine.busy / 1000.0, rtol=1e-9), story
     for key in ("first_token_s", "finish_s"):
         assert np.allclose(getattr(fast, key), getattr(slow, key), rtol=1e-9, atol=0, equal_nan=True), f"{story}: {key}"
-    return int(fast.preemptions.sum())
+    assert [ROLES[place] for place in fast.role] == slow.role, story
+    assert np.array_equal(np.flatnonzero(fast.refused), sorted(slow.refused)), story
+    up_s = slow.up_s()
+    assert np.allclose(fast.up_s, up_s, rtol=1e-9, atol=1e-12), story
+    usd = np.array([one.price_per_hour * up / 3600.0 for one, up in zip(each, up_s, strict=True)])
+    assert np.allclose(fast.usd, usd, rtol=1e-9, atol=1e-15), story
+    return slow.moves + sum(map(len, slow.went)) - len(each) if controls else int(fast.preemptions.sum())
 
 
-def tied(seed: int, router: str, roles: bool) -> bool:
+def tied(seed: int, router: str, roles: bool, controls=()) -> bool:
     """Compare; returns whether the two agree only with some event before, not after, an iteration of the same time.
 
     The same steps and transfers, added up in another order, end at the same time but for rounding, and the jumps of
     the kernel round differently. A difference that comes from nothing else is gone for some order of the two.
     """
     try:
-        compare(seed, router, roles)
+        compare(seed, router, roles, controls=controls)
         return False
     except AssertionError as error:
         for turns in range(1, 101):
             try:
-                compare(seed, router, roles, turns=turns)
+                compare(seed, router, roles, turns=turns, controls=controls)
                 return True
             except AssertionError:
                 pass
@@ -225,9 +276,27 @@ def test_the_kernel_equals_the_slow_cluster_when_kv_caches_move(all_columns, see
     compare(seed, all_columns, roles=True, transfers=["whole"])
 
 
+@pytest.fixture(scope="module")
+def all_controls(tmp_path_factory):
+    path = tmp_path_factory.mktemp("controllers") / "everything.py"
+    path.write_text(CONTROL)
+    return [str(path), str(path), *controllers.names()]
+
+
+@pytest.mark.parametrize("roles", [False, True])
+def test_the_kernel_equals_the_slow_cluster_when_instances_join_leave_and_move(all_columns, all_controls, roles):
+    assert sum(compare(seed, all_columns, roles, controls=all_controls) for seed in range(40)) > 50
+
+
 @pytest.mark.slow
 def test_the_kernel_equals_the_slow_cluster_on_thousands_of_traces(all_columns):
     ties = [seed for seed in range(3000) if tied(seed, all_columns, roles=seed % 2 == 0)]
+    assert len(ties) < 4, ties
+
+
+@pytest.mark.slow
+def test_the_kernel_equals_the_slow_cluster_on_thousands_of_changing_clusters(all_columns, all_controls):
+    ties = [seed for seed in range(2000) if tied(seed, all_columns, roles=seed % 4 > 0, controls=all_controls)]
     assert len(ties) < 4, ties
 
 

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.llm import controllers, fleets, plans, ranking, routers, stages
+from openqueues.models.llm import cluster_check, controllers, fleets, plans, ranking, routers, stages
 from openqueues.models.llm.fleets import LAYERS, ROLES, Cluster, Instance
 from openqueues.models.llm.hardware import hardware_law
 from openqueues.models.llm.programs import Programs
@@ -149,6 +149,7 @@ def serve_cluster(
     told = stages.tables(programs)
     # All prefix caches have the same tree, since they share the size of a block; the others have none.
     tree, path_start, path = next((plan.tree for plan in made if plan.setting[15]), made[0].tree)
+    trees = np.repeat(tree[None], len(each), axis=0)
     fleet, meter = np.zeros((len(each), 13), np.int64), np.zeros((len(each), 7))
     fleet[:, 0], fleet[:, 1] = [ROLES.index(one.role) for one in each], [one.model for one in each]
     fleet[:, 2], fleet[:, 3], fleet[:, 4] = 1, np.array(policy_of)[plan_of], plan_of
@@ -182,7 +183,7 @@ def serve_cluster(
         _stack([made[place].constants for place in plan_of]),
         np.ascontiguousarray(requests.refreshed_start, dtype=np.int64),
         np.ascontiguousarray(requests.refreshed, dtype=np.float64),
-        np.repeat(tree[None], len(each), axis=0),
+        trees,
         path_start,
         path,
         int(requests.refresh_every) if len(requests.refreshed) else 0,
@@ -212,7 +213,8 @@ def serve_cluster(
     )
     if programs is not None:
         stages.check_refused(programs, job[:, 4] == 8, sends.name)
-    _check_end(count, total, fleet, job, requests, [made[place].policy for place in plan_of], sends, control)
+    cluster_check.check_rules(count, total, job, requests, [made[place].policy for place in plan_of], sends, control)
+    cluster_check.check_conserved(count, total, fleet, job, trees, setting, requests.output_tokens)
     return _result(requests, cluster, job, real, count, clock, fleet, meter, total, told[-1])
 
 
@@ -322,44 +324,6 @@ def _kernel() -> Callable:
             return compiled(*arguments)
 
     return run
-
-
-def _check_end(count, total, fleet, job, requests, orders, router, control) -> None:
-    """Raise InputError for a policy or router that broke a rule, RuntimeError where the cluster lost something."""
-    if total[7] > 0:
-        raise InputError(
-            f"router '{router.name}' gives an instance a score for request {total[7] - 1} that is not a number: scores "
-            "must be numbers or infinite."
-        )
-    if total[7] < 0:
-        raise InputError(f"controller '{control.name}' gives a share that is not a number.")
-    failed = np.flatnonzero((count[:, 11] != 0) | (count[:, 5] > 0))
-    if failed.size:
-        k = int(failed[0])
-        order, why = orders[k], int(count[k, 11])
-        if why > 0:
-            i = why - 1
-            raise InputError(
-                f"policy '{order.name}' gives request {i} (arrival {requests.arrival_s[i]:g} s, "
-                f"{requests.input_tokens[i]} input tokens) a rank that is not a number: ranks must be numbers or "
-                "infinite."
-            )
-        if why == -2:
-            raise InputError(
-                f"policy '{order.name}' preempts without end ({int(count[k, 14])} times at instance {k}): a running "
-                "request must not rank behind those that it took the place of."
-            )
-        stages.check_handled(why, order)
-        raise InputError(
-            f"policy '{order.name}' admits none of the {int(count[k, 5])} requests that wait at instance {k} while "
-            "nothing runs there and none is to come: admit one then."
-        )
-    done = job[:, 4] == 4
-    parked = int(np.count_nonzero(job[:, 4] == 7))
-    gone = total[1] + total[3] + np.count_nonzero(job[:, 4] == 9)
-    lost = done.sum() != total[1] or (not parked and (gone != len(requests) or fleet[:, [7, 11, 12]].any()))
-    if lost or not np.array_equal(job[done, 2], requests.output_tokens[done]) or count[:, [1, 3, 10, 18, 24, 25]].any():
-        raise RuntimeError("the cluster lost requests, tokens or blocks: please report this.")
 
 
 def _result(requests, cluster, job, real, count, clock, fleet, meter, total, wasted) -> ServedCluster:

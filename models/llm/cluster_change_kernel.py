@@ -3,10 +3,12 @@
 
 An instance that goes down does so at the end of the iteration that it is in. Its requests arrive anew then and have
 lost their KV cache; those whose KV cache stands elsewhere are only routed again. A request that no instance can take is
-parked until an instance comes up or has changed its role.
+parked until an instance comes up or has changed its role. Whoever waited for KV caches of the instance that went down
+fetches others, if it has room, at once.
 
 A controller says from time to time which share of the instances with a role should compute prompts. An instance that is
-to change takes no more requests; when the last has left it, the change begins, and takes `switch_ms`.
+to change takes no more requests; when the last has left it, the change begins, and takes `switch_ms`; one that goes
+down meanwhile has changed then.
 """
 
 import numpy as np
@@ -78,7 +80,7 @@ def empty(c, k):
     for node in range(s.tree.shape[0]):
         s.tree[node, HOLDERS], s.tree[node, CACHED], s.tree[node, QUEUED] = 0, 0, -1
     c.fleet[k, MOVING] = 0
-    c.meter[k, WAKE] = np.inf
+    c.meter[k, WAKE], c.meter[k, LINK_FREE] = np.inf, 0.0
 
 
 @part
@@ -86,6 +88,8 @@ def go_down(c, k, time):
     touch(c, k, time)
     now = c.clock[k, NOW]
     c.fleet[k, UP] = 0
+    left = c.mark  # which instances have lost a KV cache that they were to fetch from here
+    left[:] = 0
     for i in range(c.n):
         state, at, source = c.job[i, STATE], c.job[i, AT], c.job[i, SOURCE]
         if source == k:
@@ -97,6 +101,7 @@ def go_down(c, k, time):
             elif state == HANDED or state == LOADS:
                 touch(c, at, time)
                 unfetch(c, i)
+                left[at] = 1
                 lose(c, k, i, now)
         elif at == k and source >= 0 and (state == HANDED or state == LOADS):
             unfetch(c, i)
@@ -109,6 +114,10 @@ def go_down(c, k, time):
             c.count[k, DROPPED] += c.job[i, HELD]
             c.job[i, HELD], c.job[i, ASIDE] = 0, NOWHERE
     empty(c, k)
+    for other in range(left.shape[0]):
+        if left[other] == 1:
+            fetch(c, other, time)
+            begin_change(c, other, time)
     if c.fleet[k, NEXT_ROLE] >= 0:
         finish_change(c, k, time)
 

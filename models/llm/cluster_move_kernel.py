@@ -1,12 +1,13 @@
 # ruff: noqa: F821
 """Template of the cluster's kernel, 3: KV caches move from where prompts are computed to where requests decode.
 
-An instance of role prefill hands a request over at the end of the iteration that makes its first token, and keeps its
-KV cache. The router says where it decodes; that instance fetches the KV as soon as it has the blocks that it would need
-to admit the request and a place in the batch, the first in its policy's order first; it looks when a request is sent
-there and when one ends there. (`cached` is what the request shares where its KV is, or 0 if the instance that fetches
-it has no prefix cache.) The link of an instance sends one KV cache at a time, in the order in which they were
-fetched. Blocks are taken at both ends until the KV has arrived; then the request decodes from the next iteration on.
+An instance of role prefill hands a request over at the end of the iteration that makes its first token (or the next
+one, if its KV cache was lost), and keeps its KV cache. The router says where it decodes; that instance fetches the KV
+as soon as it has the blocks that it would need to admit the request and a place in the batch, the first in its policy's
+order first; it looks when a request is sent there, when one ends there and when it has lost one with an instance that
+went down. (`cached` is what the request shares where its KV is, or 0 if the instance that fetches it has no prefix
+cache.) The link of an instance sends one KV cache at a time, in the order in which they were fetched. Blocks are taken
+at both ends until the KV has arrived; then the request decodes from the next iteration on.
 """
 
 import numpy as np

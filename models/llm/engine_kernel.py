@@ -76,7 +76,8 @@ def admit(s):
         if s.shares:
             hold_prefix(s, i)
         tokens = s.job[i, INPUT] + s.job[i, MADE] - s.job[i, HELD]
-        resumes = tokens == 1 and (s.job[i, MADE] > 0 or only_context(s, i))
+        # Where requests are handed over, one that lacks a token is handed over when that is computed, too.
+        resumes = tokens == 1 and not s.hands and (s.job[i, MADE] > 0 or only_context(s, i))
         fits = s.mixed or resumes or prompts == 0 or promised + tokens <= s.budget
         lost = s.real[i, LOST] == s.count[ITERATIONS]
         allowed = fits and not lost and not (s.asks and not may_admit(s, i, prompts, promised))

@@ -8,7 +8,8 @@ PARAMETERS = {"margin": 0.1}
 
 
 def control(share, prefill_busy, decode_busy, margin):
-    if abs(prefill_busy - decode_busy) <= margin:
-        return share
     prompts, answers = share * prefill_busy, (1.0 - share) * decode_busy
+    # Both are 0 where the only busy instance is the last of its role, and is about to change it.
+    if abs(prefill_busy - decode_busy) <= margin or prompts + answers == 0:
+        return share
     return prompts / (prompts + answers)

@@ -5,7 +5,7 @@ PARAMETERS = {"margin": 0.1}
 
 
 def control(share, prefill_busy, decode_busy, margin):
-    if abs(prefill_busy - decode_busy) <= margin:
-        return share
     prompts, answers = share * prefill_busy, (1 - share) * decode_busy
+    if abs(prefill_busy - decode_busy) <= margin or prompts + answers == 0:
+        return share
     return prompts / (prompts + answers)
