@@ -214,3 +214,29 @@ class SlowChangingCluster(SlowCluster):
         # Whoever has been left by its last request, begins to change.
         for k in range(len(self.engines)):
             self.begin_change(k, time)
+        self.check_conserved()
+
+    def check_conserved(self) -> None:
+        """Each request is in one place, counts where it is, and has blocks nowhere else."""
+        count = len(self.engines)
+        leaves = {i for _, kind, i in self.events if kind == END}  # has ended, and counts until the iteration has
+        at: list[set[int]] = [set() for _ in range(count)]
+        for i in range(len(self.data)):
+            due = self.due.get(i, (0.0, None))[1]
+            served = [k for k in range(count) if self.own[k][i] in self.engines[k].waiting + self.engines[k].running]
+            fetched = [k for k in range(count) if i in self.fetching[k]]
+            places = [
+                due in (ARRIVE, HANDED_OVER, LOADED),
+                i in self.parked,
+                i in self.refused,
+                (END, i) in self.posted,
+            ]
+            assert sum(places) + len(served) + len(fetched) == 1, f"request {i} is in none or several places"
+            for k in {*served, *fetched, self.target(i), self.source.get(i)} - {None}:
+                at[k].add(i)
+            if i in leaves:
+                at[int(self.instance[i])].add(i)
+        assert self.present == [len(there) for there in at], "who is there is not counted"
+        for k, engine in enumerate(self.engines):
+            held = {one.number for one in engine.requests if one.blocks}
+            assert held <= at[k] - set(self.fetching[k]) and engine.free >= 0, "blocks that belong to nobody"

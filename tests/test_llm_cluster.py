@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_cases import hardware, setting, trace
 from openqueues.models.errors import InputError
-from openqueues.models.llm import controllers, policies, routers
+from openqueues.models.llm import cluster, controllers, policies, routers
 from openqueues.models.llm.cluster import serve_cluster
 from openqueues.models.llm.cluster_metrics import cluster_summary
 from openqueues.models.llm.engine import serve
@@ -160,8 +160,8 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, tu
     values = rng.integers(0, 3, (len(requests), 4)).astype(float)
     changing = changes(rng, requests, len(each), roles, controls) if controls else {}
     try:
-        cluster = Cluster(each, transfer_bytes_per_s=bandwidth, transfer=transfer, **changing)
-        fast = serve_cluster(requests, cluster, "vllm", router, values=values, seed=seed, **shared)
+        built = Cluster(each, transfer_bytes_per_s=bandwidth, transfer=transfer, **changing)
+        fast = serve_cluster(requests, built, "vllm", router, values=values, seed=seed, **shared)
     except InputError as error:
         assert "preempts without end" in str(error)
         return 0
@@ -177,8 +177,8 @@ def compare(seed: int, router: str, roles: bool = False, transfers=TRANSFERS, tu
 
     given = {"seed": derive_seed("router", seed), "instances": kinds, "values": values, "link_ms": link_ms}
     given["turns"] = np.random.default_rng(turns) if turns else None
-    given |= {"changes": cluster.events, "every_ms": 1000.0 * cluster.control_every_s}
-    given |= {"switch_ms": 1000.0 * cluster.switch_s, "control": scalar(cluster.control)}
+    given |= {"changes": built.events, "every_ms": 1000.0 * built.control_every_s}
+    given |= {"switch_ms": 1000.0 * built.switch_s, "control": scalar(built.control)}
     slow = SlowChangingCluster(engines, requests, space["score"], read.parameters, **given).serve()
     story = f"seed {seed}: {router} over {[one.policy for one in each]}"
     assert np.array_equal(fast.instance, slow.instance), story
@@ -401,6 +401,31 @@ def test_what_makes_no_sense_is_refused(name):
     with pytest.raises(InputError) as error:
         serve_cluster(some([0, 1], [10, 10], [3, 30]), make(), "vllm", **arguments)
     assert message in str(error.value)
+
+
+# What may be wrong at the end of a run: changes of the tables of requests (job), instances (count, fleet) and totals.
+LOST = {
+    "a block": lambda job, count, fleet, total: count.__setitem__((0, 0), count[0, 0] - 1),
+    "a token": lambda job, count, fleet, total: job.__setitem__((0, 2), job[0, 2] - 1),
+    "a request": lambda job, count, fleet, total: job.__setitem__((0, 4), 2),
+    "a request twice": lambda job, count, fleet, total: total.__setitem__(1, total[1] + 1),
+    "who is there": lambda job, count, fleet, total: fleet.__setitem__((0, 7), 1),
+    "what is kept": lambda job, count, fleet, total: count.__setitem__((0, 10), 4),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_what_is_lost_is_noticed(what, monkeypatch):
+    kernel = cluster._kernel()
+
+    def losing(*arguments):
+        count, clock, total = kernel(*arguments)
+        LOST[what](arguments[3], count, arguments[14], total)
+        return count, clock, total
+
+    monkeypatch.setattr(cluster, "_kernel", lambda: losing)
+    with pytest.raises(RuntimeError, match="lost requests, tokens or blocks"):
+        serve_cluster(some([0, 1], [10, 10], [3, 30]), Cluster([Instance(STEP, kv_tokens=100)]), "vllm")
 
 
 RULES = {
