@@ -1,4 +1,8 @@
-"""`openqueues attack`: the worst instances found for a policy of one queue, by analysis, confirmed by simulation."""
+"""`openqueues attack`: the worst instances found for a policy, of one queue or of a server with a KV cache.
+
+For policies of one queue the ratio is to another policy's mean response time, by analysis, confirmed by simulation; for
+policies of the unit-time server it is to the proven optimum's total latency.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +12,205 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from openqueues import attacks, registry
 from openqueues.listing import columns
-from openqueues.models.errors import InputError
+from openqueues.models import policies
+from openqueues.models.errors import InputError, unknown
 
-FAMILIES = ("two points", "three points", "hyperexponential", "weibull", "pareto")
+QUEUE = ("against", "within", "between", "sigma", "variance", "family", "span", "load", "simulate")
+CACHE = ("requests", "memory", "last_arrival", "ends", "one_prompt", "fill", "instance")
+REPLICATIONS = 10
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
-    option("policy", metavar="POLICY", help="policy with an analysis, like sprpt or onebit:threshold=optimal")
-    option("--against", default="srpt", metavar="P", help="policy to compare with (default: srpt)")
-    bound = command.add_mutually_exclusive_group()
-    within = "predictions from low to R low times the size, low <= 1 <= R low (default: 2)"
-    bound.add_argument("--within", type=float, metavar="R", help=within)
-    bound.add_argument("--sigma", type=float, metavar="S", help="log-normal predictions, deviation of log at most S")
-    option("--family", action="append", metavar="F", help=f"of sizes: {', '.join(FAMILIES)} (default: all)")
-    option("--load", type=float, default=0.98, metavar="L", help="largest load (default: 0.98)")
-    option("--budget", type=int, default=500, metavar="N", help="instances per family (default: 500)")
+    option("policy", metavar="POLICY", help="like sprpt or onebit:threshold=optimal; mc-sf, svf, a-min; or a file")
+    option("--budget", type=int, default=500, metavar="N", help="instances to look at, per family (default: 500)")
     option("--seed", type=int, default=0, metavar="S", help="seed of the search (default: 0)")
-    confirm = "confirm the worst by 10 replications of so many jobs (default: 400000; 0: do not)"
-    option("--simulate", type=int, default=400_000, metavar="JOBS", help=confirm)
+    option("--record", metavar="ENTRY", help="write the worst instance into the entry's attacks.toml if it is new")
     option("--json", action="store_true", help="JSON instead of a table")
+    group = command.add_argument_group("a policy of one queue")
+    option = group.add_argument
+    option("--against", metavar="P", help="policy to compare with, like srpt or gittins (default: srpt)")
+    errors = group.add_mutually_exclusive_group()
+    bound = errors.add_argument
+    bound("--within", type=float, metavar="R", help="predictions from b to a times the size, a = R b, b <= 1 <= a")
+    bound("--between", type=float, nargs=2, metavar=("B", "A"), help="predictions from B to A times the size")
+    bound("--sigma", type=float, metavar="S", help="log(prediction/size) of deviation at most S")
+    bound("--variance", type=float, metavar="V", help="prediction/size of variance at most V (default: --within 2)")
+    option("--family", action="append", metavar="F", help="of sizes; may be repeated (default: all that are quick)")
+    option("--span", type=float, metavar="X", help="largest over smallest size of points and Pareto (default: 1e6)")
+    option("--load", type=float, metavar="L", help="largest load (default: 0.98)")
+    confirm = "confirm the worst by 10 replications of so many jobs (default: 400000; 0: do not)"
+    option("--simulate", type=int, metavar="JOBS", help=confirm)
+    option = command.add_argument_group("a policy of a server with a KV cache, in unit slots").add_argument
+    option("--requests", type=int, metavar="N", help="so many requests (default: 6)")
+    option("--memory", type=int, metavar="M", help="tokens of the KV cache (default: 16)")
+    option("--last-arrival", type=int, metavar="T", help="slot up to which requests arrive (default: 0)")
+    option("--ends", type=float, metavar="R", help="predicted intervals: upper end at most R times the lower (1)")
+    option("--one-prompt", action="store_true", default=None, help="all requests of an instance have one prompt")
+    option("--fill", type=float, metavar="SHARE", help="largest peak of a request, of the memory (default: 1)")
+    option("--instance", metavar="TEXT", help="show this instance again, like requests:memory=9,arrivals=0|1,...")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Search each family, print the worst instances, and confirm the worst of all."""
-    from openqueues.models.analysis import attack
+    """Search, print the worst instances and how to see them again, and record the worst of all if asked to."""
+    from openqueues.models.analysis import analysable
 
-    bound = {"sigma": chosen.sigma} if chosen.sigma is not None else {"within": chosen.within or 2.0}
-    found = []
-    for family in chosen.family or FAMILIES:
-        limits = {"most_load": chosen.load, "budget": chosen.budget, "seed": chosen.seed}
-        found.append(attack(chosen.policy, family, against=chosen.against, **bound, **limits))
-        print(f"{family}: {found[-1].ratio:.5g}", file=sys.stderr, flush=True)
-    found.sort(key=lambda one: -one.ratio)
-    worst = found[0]
-    confirmed = _confirm(worst, chosen) if chosen.simulate else None
-    replay = (
-        f"openqueues mg1 --sizes '{worst.sizes}' --predictions '{worst.predictions}' --load {worst.load:g}"
-        f" --policy {chosen.policy} --policy {chosen.against}"
-    )
+    entry = registry.entry(chosen.record) if chosen.record else None
+    queue = not policies.is_path(chosen.policy) and chosen.policy.partition(":")[0].strip() in analysable()
+    for name in CACHE if queue else QUEUE:
+        if getattr(chosen, name) is not None:
+            kind = "one queue" if queue else "a server with a KV cache"
+            raise InputError(f"'{chosen.policy}' is a policy of {kind}: leave out --{name.replace('_', '-')}.")
+    found, said, text = (_queue if queue else _cache)(chosen)
     if chosen.json:
-        rows = [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in found]
-        said = None if confirmed is None else dict(zip(("ratio", "halfwidth"), confirmed, strict=True))
-        print(json.dumps({"instances": rows, "simulated": said, "replay": replay}, indent=1))
-        return 0
-    table = [["ratio", "error", "load", "sizes", "predictions"]]
-    for one in found:
-        table.append([f"{one.ratio:.6g}", f"{one.error:.1g}", f"{one.load:g}", one.sizes, one.predictions])
-    print(columns(table, right=(0, 1, 2)))
-    if confirmed is not None:
-        print(f"\nThe worst, simulated: {confirmed[0]:.4f} +- {confirmed[1]:.2g} (95%).")
-    print(f"\nAgain: {replay}")
+        print(json.dumps(said, indent=1))
+    else:
+        print(text)
+    if entry is not None:
+        done = attacks.record(entry, found)
+        what = "recorded in" if done else "no worse than what stands in"
+        print(f"{what} {entry.slug}/attacks.toml", file=sys.stderr)
     return 0
 
 
-def _confirm(worst, chosen: argparse.Namespace) -> tuple[float, float]:
-    """The ratio on the same jobs in ten replications, with the half-width of its 95% interval."""
+def _queue(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
+    """(the worst instance, what is said of all as JSON, the same as text)."""
+    from openqueues.models.analysis import worst
+
+    against, load = chosen.against or "srpt", chosen.load or 0.98
+    kinds = {kind: getattr(chosen, kind) for kind in worst.KINDS if getattr(chosen, kind) is not None}
+    kind, bound = next(iter(kinds.items()), ("within", 2.0))
+    errors = worst.Errors(kind, tuple(bound) if isinstance(bound, list) else (bound,))
+    limits = {kind: bound} | ({"span": chosen.span} if chosen.span is not None else {})
+    limits |= {"load": load} if load != 0.98 else {}
+    found = []
+    for family in chosen.family or worst.families(chosen.policy, against):
+        one = worst.attack(
+            chosen.policy,
+            family,
+            errors,
+            against=against,
+            span=chosen.span or 1e6,
+            most_load=load,
+            budget=chosen.budget,
+            seed=chosen.seed,
+            report=_meter(family, chosen.budget),
+        )
+        found.append(one)
+        print(f"{family}: {one.ratio:.5g}", file=sys.stderr, flush=True)
+    found.sort(key=lambda one: -one.ratio)
+    first = found[0]
+    attack = attacks.Attack(
+        policy=chosen.policy,
+        against=against,
+        limits=limits,
+        **{key: getattr(first, key) for key in ("ratio", "error", "load", "sizes", "predictions")},
+    )
+    jobs = 400_000 if chosen.simulate is None else chosen.simulate
+    if jobs and (confirmed := _confirm(attack, jobs)):
+        attack.jobs, (attack.simulated, attack.halfwidth) = jobs, confirmed
+    rows = [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in found]
+    simulated = {"ratio": attack.simulated, "halfwidth": attack.halfwidth} if attack.jobs else None
+    table = [["ratio", "error", "load", "sizes", "predictions"]]
+    for one in found:
+        table.append([f"{one.ratio:.6g}", f"{one.error:.1g}", f"{one.load:g}", one.sizes, one.predictions])
+    text = [columns(table, right=(0, 1, 2))]
+    if attack.jobs:
+        text.append(f"\nThe worst, simulated: {attack.simulated:.4f} +- {attack.halfwidth:.2g} (95%).")
+    text.append(f"\nAgain: {attack.again}")
+    return attack, {"instances": rows, "simulated": simulated, "replay": attack.again}, "\n".join(text)
+
+
+def _confirm(attack: attacks.Attack, jobs: int) -> tuple[float, float] | None:
+    """The ratio on the same jobs in ten replications, with the half-width of its 95% interval; None if unstable."""
     from openqueues.models.laws import joint_law
     from openqueues.models.queues import simulate
     from openqueues.models.streams import derive_seed
     from openqueues.statistics import mean_and_halfwidth
 
-    joint = joint_law(worst.sizes, worst.predictions)
+    joint = joint_law(attack.sizes, attack.predictions)
 
-    def ratio(number: int) -> float:
-        seed = derive_seed("attack", worst.sizes, worst.predictions, worst.load, number)
+    def ratio(number: int) -> float | None:
+        seed = derive_seed("attack", attack.sizes, attack.predictions, attack.load, number)
         means = []
-        for policy in (chosen.policy, chosen.against):
-            values = simulate(joint, worst.load, policy, seed, chosen.simulate)
+        for policy in (attack.policy, attack.against):
+            values = simulate(joint, attack.load, policy, seed, jobs)
             if values["unstable"]:
-                raise InputError(f"{policy} is not stable in {chosen.simulate} jobs at load {worst.load:g}: give more.")
+                return None
             means.append(values["mean_response"])
         return means[0] / means[1]
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return mean_and_halfwidth(list(pool.map(ratio, range(10))))
+        ratios = list(pool.map(ratio, range(REPLICATIONS)))
+    if None in ratios:
+        said = f"{jobs} jobs are too few to tell whether the worst is stable at load {attack.load:g}"
+        print(f"openqueues: {said}: give --simulate more.", file=sys.stderr)
+        return None
+    mean, halfwidth = mean_and_halfwidth(ratios)
+    return float(mean), float(halfwidth)
+
+
+def _cache(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
+    """(the worst instance, what is said of it as JSON, the same as text)."""
+    from openqueues.models.llm import worst
+
+    policy = _cache_policy(chosen.policy)
+    given = {name: getattr(chosen, name) for name in CACHE[:-1] if getattr(chosen, name) is not None}
+    if chosen.instance is not None:
+        if given:
+            raise InputError(f"--instance says all of an instance: leave out --{next(iter(given)).replace('_', '-')}.")
+        requests = worst.Requests.of(chosen.instance)
+        compared = worst.compare(requests, policy)
+    else:
+        limits = worst.Limits(**given)
+        report = _meter("requests", chosen.budget)
+        requests, compared = worst.attack_slots(policy, limits, budget=chosen.budget, seed=chosen.seed, report=report)
+        given = {"requests": limits.requests, "memory": limits.memory, "last_arrival": limits.last_arrival} | given
+    attack = attacks.Attack(
+        policy=chosen.policy, against="optimum", limits=given, ratio=compared.ratio, instance=requests.spec
+    )
+    table = [["arrival", "prompt", "output", "predicted", "ends", "optimum starts", "ends"]]
+    for i, output in enumerate(requests.outputs):
+        start = int(compared.best_start[i])
+        told = f"{requests.lower[i]}-{requests.upper[i]}"
+        line = [requests.arrivals[i], requests.prompts[i], output, told, compared.finish[i], start, start + output]
+        table.append([str(value) for value in line])
+    said = {"ratio": compared.ratio, "total": compared.total, "optimum": compared.optimum, "replay": attack.again}
+    text = (
+        f"Total latency: {compared.total} slots, of the optimum {compared.optimum}, ratio {compared.ratio:.4f}\n\n"
+        f"{columns(table, right=range(len(table[0])))}\n\nAgain: {attack.again}"
+    )
+    return attack, said, text
+
+
+def _cache_policy(name: str) -> str:
+    """What the server is handed: a file by its path, or the policy of that name in the one entry that has it."""
+    if policies.is_path(name):
+        return name
+    stem = name.partition(":")[0].strip()
+    known = [(entry, own) for entry in registry.entries() for own in entry.own_policies]
+    # Every policy of the unit-time server says what it takes for the output; other decisions are not about memory.
+    known = [(entry, own) for entry, own in known if "estimate" in registry.policy(entry, own).parameters]
+    owners = [entry for entry, own in known if own == stem]
+    if not owners:
+        from openqueues.models.analysis import analysable
+
+        raise unknown("policy to attack", stem, [*analysable(), *(own for _, own in known)])
+    if len(owners) > 1:
+        slugs = ", ".join(entry.slug for entry in owners)
+        raise InputError(f"the entries {slugs} each have a policy '{stem}': give the path of its file.")
+    return registry.policy_argument(owners[0], name)
+
+
+def _meter(what: str, budget: int):
+    """On a terminal, one line that is overwritten as instances are looked at; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        return None
+
+    def report(done: int, ratio: float) -> None:
+        end = "\r" if done < budget else "\x1b[K\r"
+        print(f"\r\x1b[K{what}: {done}/{budget} instances, worst {ratio:.4f}", end=end, file=sys.stderr, flush=True)
+
+    return report

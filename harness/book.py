@@ -61,10 +61,12 @@ def run(chosen: argparse.Namespace) -> int:
 
 def pages(entry: Entry, tier: str, results: Path) -> Path:
     """Write an entry's page, figures and CSV files to RESULTS/TIER/book_pages/SLUG; returns that folder."""
+    from openqueues import attacks
     from openqueues.pages import data, question, reproduction, style
 
     found = data.load(entry, tier, results)
-    style.distinguish([*entry.all_policies, *(one for e in entry.experiments for one in entry.policies_of(e))])
+    shown = [*entry.all_policies, *(one for e in entry.experiments for one in entry.policies_of(e))]
+    style.distinguish([*shown, *(one.policy for one in attacks.read(entry))])
     target = results / tier / "book_pages" / entry.slug
     with replaced(target) as folder:
         facts = (question if entry.kind == "question" else reproduction).write(found, folder)

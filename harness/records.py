@@ -61,7 +61,7 @@ def append(entry: Entry, record: Record) -> Path:
     file = _file(entry)
     before = file.read_bytes() if file.is_file() else b""
     fields = msgspec.to_builtins(record, builtin_types=(datetime.date,))
-    lines = "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items())
+    lines = "".join(f"{key} = {toml_value(value)}\n" for key, value in fields.items())
     text = ("\n" if before else "") + f"[[records]]\n{lines}"
     results.replace(file, lambda target: Path(target).write_bytes(before + text.encode()))
     return file
@@ -71,9 +71,10 @@ def _file(entry: Entry) -> Path:
     return entry.folder / "records.toml"
 
 
-def _toml(value) -> str:
+def toml_value(value) -> str:
+    """A text, number, date, list, or table of them with bare keys, as TOML in one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {toml_value(one)}" for key, one in value.items()) + " }"
     if isinstance(value, datetime.date):
         return value.isoformat()
     return json.dumps(value, ensure_ascii=False)  # texts, numbers and lists of them are the same in TOML

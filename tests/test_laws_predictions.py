@@ -28,6 +28,7 @@ CLASSES = [
     "classifier:table=ssjf5",
     "constant",
 ]
+EACH = "each:factors=2.0|0.25,split=5"  # for few-point sizes only, see test_attack.py
 SIZES = ["weibull:shape=0.5", "uniform", "ssjf:data=histogram"]
 PAIRS = [(sizes, predictions) for sizes in SIZES for predictions in CLASSES] + [
     ("ssjf:data=histogram", "ssjf:classes=3"),
@@ -195,7 +196,7 @@ def test_exact_and_constant():
     assert set(constant.sample(*_streams(), 100)[1]) == {2.0} and not constant.is_exact
 
 
-@pytest.mark.parametrize("text", ["exact", *NOISES, *CLASSES, "ssjf:classes=3", "ssjf:classes=5"])
+@pytest.mark.parametrize("text", ["exact", EACH, *NOISES, *CLASSES, "ssjf:classes=3", "ssjf:classes=5"])
 def test_canonical_texts_read_back(text):
     law = prediction_law(text)
     assert law.spec == text and prediction_law(law.spec) == law and prediction_law(law) is law
@@ -217,5 +218,5 @@ def test_a_table_from_a_file(tmp_path):
 
 
 def test_every_registered_law_is_tested():
-    tested = {text.partition(":")[0] for text in (*NOISES, *CLASSES)}
+    tested = {text.partition(":")[0] for text in (EACH, *NOISES, *CLASSES)}
     assert tested | {"exact", "ssjf"} == set(PREDICTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openqueues.pages import comparison, sections
+from openqueues.pages import attacks, comparison, sections
 from openqueues.pages.data import Data, board
 from openqueues.pages.markdown import code, parameters
 
@@ -20,6 +20,7 @@ def write(data: Data, folder: Path) -> dict:
     parts = [sections.head(data), "## The question\n", entry.statement]
     if entry.known.strip() or (entry.status and entry.status.note):
         parts += ["## What is known\n", entry.known, entry.status.note if entry.status else ""]
+    parts.append(attacks.section(entry, folder))
     parts += ["## What is simulated\n", sections.model(entry)]
     parts += ["## Policies\n", sections.policies(entry)]
     parts += ["## Results\n"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openqueues.pages import comparison, sections
+from openqueues.pages import attacks, comparison, sections
 from openqueues.pages.data import Data
 
 
@@ -15,6 +15,7 @@ def write(data: Data, folder: Path) -> dict:
     parts = [sections.head(data), entry.statement, *compared]
     if entry.known.strip():
         parts += ["## What is known\n", entry.known]
+    parts.append(attacks.section(entry, folder))
     parts += [sections.own_text(entry), "## What was run\n", sections.model(entry), sections.policies(entry)]
     for experiment in entry.experiments:
         parts += [f"### {experiment.title}\n", sections.experiment(data, experiment, folder)]

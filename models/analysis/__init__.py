@@ -16,12 +16,13 @@ from openqueues.models.analysis.api import (
     ratio_to_srpt,
 )
 from openqueues.models.analysis.tails import TAILED, checked_level, quantiles, second_moment, tail_probability
-from openqueues.models.analysis.worst import FAMILIES, attack
+from openqueues.models.analysis.worst import FAMILIES, Errors, attack
 
 __all__ = [
     "FAMILIES",
     "TAILED",
     "Analysis",
+    "Errors",
     "analysable",
     "attack",
     "bucket_thresholds",

@@ -38,13 +38,17 @@ class ClassPredictions(Discrete):
 
     @cached_property
     def _by_class(self):
-        """For each class its sizes and their probabilities; panels end at the kinks of the integrands."""
+        """(first place of each class, classes, sizes, their probabilities), class after class.
+
+        Panels end at the kinks of the integrands.
+        """
         tables = []
         for index, own in enumerate(self.points):
             x, mass = self._nodes(np.concatenate((np.abs(own - self.points), own + self.points)))
             mass = mass * self._chance(x)[:, index]
-            tables.append((x[mass > 0], mass[mass > 0]))
-        return tables
+            tables.append((np.full(np.count_nonzero(mass > 0), own), x[mass > 0], mass[mass > 0]))
+        first = np.cumsum([0, *(len(table[0]) for table in tables)])
+        return first, *(np.concatenate(parts) for parts in zip(*tables, strict=True))
 
     def falling(self):
         return self._service(lambda part, y: part, self._fall)
@@ -62,18 +66,17 @@ class ClassPredictions(Discrete):
             return np.reshape(flat, y.shape)
 
         def mean_residence(rate):
-            pairs = zip(self.points, self._by_class, strict=True)
-            return float(sum(residence(rate, x, np.full_like(x, y)) @ mass for y, (x, mass) in pairs))
+            _, y, x, mass = self._by_class
+            return float(residence(rate, x, y) @ mass)
 
         return Service(recycled_at(self.points), recycled_at, mean_residence, residence)
 
     def _recycled(self, y, recycled_part):
         """E of the squared part that a job of a larger class leaves once its rank has come down to y."""
-        total = 0.0
-        for index in np.flatnonzero(self.points > y):
-            x, mass = self._by_class[index]
-            total += recycled_part(np.maximum(x - (self.points[index] - y), 0.0), y) ** 2 @ mass
-        return total
+        first, own, x, mass = self._by_class
+        above = first[np.searchsorted(self.points, y, side="right")]
+        left = np.maximum(x[above:] - (own[above:] - y), 0.0)
+        return recycled_part(left, y) ** 2 @ mass[above:]
 
 
 def _widest(classes):

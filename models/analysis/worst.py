@@ -1,9 +1,17 @@
 """The search for bad instances of an M/G/1 queue with predictions: laws and loads on which a policy does badly.
 
-Families of size laws, each with a few parameters, and predictions that are a size times a factor: between low and high
-with high/low at most `within` and low <= 1 <= high, or log-normal with a deviation of at most `sigma`. Differential
-evolution over all parameters maximises the ratio of mean response times by analysis. What is looked at are the texts of
-the laws, with numbers of five digits, so that an instance that is printed is the one that was found.
+Families of size laws, each with a few parameters, and a bound on the errors Y/X of predictions Y of sizes X:
+
+    within R      low <= Y/X <= R low for some low <= 1 <= R low
+    between B A   B <= Y/X <= A
+    sigma S       log(Y/X) has a standard deviation of at most S
+    variance V    Y/X has a variance of at most V
+
+Few-point sizes have a factor Y/X for each value, so that errors depend on the size in the worst way; sizes with a
+density have factors independent of the size (loguniform, or log-normal for sigma and variance). Differential evolution
+over all parameters maximises the ratio of mean response times by analysis. What is looked at are the texts of the laws,
+with numbers of few digits, so that an instance that is printed is the one that was found; rounding, and telling equal
+jobs apart (laws/each.py), may exceed a bound by a millionth.
 """
 
 from __future__ import annotations
@@ -12,13 +20,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openqueues.models.analysis.api import analysable, mean_response
+import numpy as np
+from openqueues.models.analysis.api import analysable, mean_response, read
 from openqueues.models.errors import InputError, unknown
-from openqueues.models.laws import joint_law
+from openqueues.models.laws import joint_law, size_law
 from openqueues.models.spec import parse_spec
 
-LARGEST = 1e6  # ratio of the sizes in a family
 LEAST_LOAD = 0.05
+LEAST_FACTOR, MOST_FACTOR = 1e-9, 1e9
+BIAS = 4.0
+"""Log-normal errors of sizes with a density are centred within this factor of 1."""
+SPLITS = 4, 100
+"""Parts of the prediction of a value: while searching, and in the instance returned."""
+MOST_ERROR = 0.01
+"""Instances whose analysis is less accurate than this share are passed over."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +48,8 @@ class Instance:
     error: float
 
 
-def _digits(value: float) -> str:
-    return f"{value:.5g}"
+def _digits(value: float, digits: int = 5) -> str:
+    return f"{value:.{digits}g}"
 
 
 def _between(low: float, high: float, z: float) -> float:
@@ -42,106 +57,191 @@ def _between(low: float, high: float, z: float) -> float:
     return low * (high / low) ** z
 
 
-def _points(z) -> str:
-    """Values a factor of up to LARGEST apart; their weights give each a share of the work."""
+def _points(z, span: float) -> str:
+    """Values a factor of up to `span` apart; their weights give each a share of the work."""
     k = len(z) // 2 + 1
     values = [1.0]
     for step in z[: k - 1]:
-        values.append(values[-1] * (1 + _between(1e-3, LARGEST ** (1 / (k - 1)), step)))
+        values.append(values[-1] * (1 + _between(1e-3, span ** (1 / (k - 1)), step)))
     work = [1.0, *(_between(1e-3, 1e3, share) for share in z[k - 1 :])]
     texts = [_digits(value) for value in values]
     weights = [_digits(w / float(value)) for w, value in zip(work, texts, strict=True)]
     return f"points:values={'|'.join(texts)},weights={'|'.join(weights)}"
 
 
+def _pareto(z, span: float) -> str:
+    return f"pareto:alpha={_digits(_between(0.2, 5, z[0]))},ratio={_digits(_between(1.01, span, z[1]))}"
+
+
 FAMILIES: dict[str, tuple[int, Callable]] = {
+    "one point": (0, lambda z, span: "points:values=1,weights=1"),
     "two points": (2, _points),
     "three points": (4, _points),
-    "hyperexponential": (1, lambda z: f"hyperexponential:scv={_digits(_between(1.01, 1e4, z[0]))}"),
-    "weibull": (1, lambda z: f"weibull:shape={_digits(_between(0.2, 20, z[0]))}"),
-    "pareto": (
-        2,
-        lambda z: f"pareto:alpha={_digits(_between(0.2, 5, z[0]))},ratio={_digits(_between(1.01, LARGEST, z[1]))}",
-    ),
+    "hyperexponential": (1, lambda z, span: f"hyperexponential:scv={_digits(_between(1.01, 1e4, z[0]))}"),
+    "weibull": (1, lambda z, span: f"weibull:shape={_digits(_between(0.2, 20, z[0]))}"),
+    "pareto": (2, _pareto),
 }
 """Number of parameters from 0 to 1, and the text of the law for them."""
+FEW = {"one point": 1, "two points": 2, "three points": 3}
+"""The families of finitely many values, and how many."""
 
 
-def _within(ratio: float) -> tuple[int, Callable]:
-    """Factors loguniform on an interval that holds 1, whose ends are at most `ratio` apart."""
+@dataclass(frozen=True)
+class Errors:
+    """A bound on the errors of predictions: its kind, one of KINDS, and its one or two numbers."""
 
-    def text(z) -> str:
-        low, high = ratio ** -z[0], ratio ** (1 - z[0])
-        if _digits(low) == _digits(high):
-            return "exact"
+    kind: str
+    numbers: tuple[float, ...]
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise unknown("bound on errors", self.kind, KINDS)
+        right, valid = KINDS[self.kind]
+        if not all(map(math.isfinite, self.numbers)) or not valid(*self.numbers):
+            shown = " ".join(f"{number:g}" for number in self.numbers)
+            raise InputError(f"{self.kind} is {shown}: it must be {right}.")
+
+    def independent(self) -> tuple[int, Callable]:
+        """(parameters, text of a law for them): factors independent of the size."""
+        if self.kind == "within":
+            ratio = self.numbers[0]
+            return 1, lambda z: _loguniform(ratio ** -z[0], ratio ** (1 - z[0]))
+        if self.kind == "between":
+            return 0, lambda z: _loguniform(*self.numbers)
+        return 2, self._lognormal
+
+    def _lognormal(self, z) -> str:
+        bias = _between(1 / BIAS, BIAS, z[1])
+        sigma = self.numbers[0] * z[0]
+        if self.kind == "variance":
+            sigma = math.sqrt(math.log1p(sigma / bias**2))
+        return f"lognormal:sigma={_digits(min(max(sigma, 1e-3), 10.0))},bias={_digits(bias)}"
+
+    def factors(self, values: int) -> tuple[int, Callable]:
+        """(parameters, factors for them and the shares of jobs of each value): errors that depend on the size."""
+        if self.kind == "within":
+            ratio = self.numbers[0]
+            return values + 1, lambda z, shares: _between(ratio ** -z[0], ratio ** (1 - z[0]), z[1:])
+        if self.kind == "between":
+            low, high = self.numbers
+            return values, lambda z, shares: _between(low, high, z)
+        return values, self._spread
+
+    def _spread(self, z, shares) -> np.ndarray:
+        """Factors whose spread over the jobs is at most the bound; those of rare jobs may be far off."""
+        most = self.numbers[0] if self.kind == "sigma" else math.sqrt(self.numbers[0])
+        step = most * (2 * z - 1) / np.sqrt(shares)
+        if self.kind == "sigma":
+            step = np.clip(step, math.log(LEAST_FACTOR), math.log(MOST_FACTOR))
+        else:
+            step = np.clip(step, LEAST_FACTOR - 1, MOST_FACTOR)
+        deviation = math.sqrt(max(shares @ step**2 - (shares @ step) ** 2, 0.0))
+        step *= min(1.0, most / deviation) if deviation else 1.0
+        return np.exp(step) if self.kind == "sigma" else 1 + step
+
+
+KINDS: dict[str, tuple[str, Callable]] = {
+    "within": ("a finite number of at least 1", lambda ratio: ratio >= 1),
+    "between": ("two finite numbers, 0 < B <= A", lambda low, high: 0 < low <= high),
+    "sigma": ("above 0 and at most 10", lambda deviation: 0 < deviation <= 10),
+    "variance": ("above 0 and finite", lambda variance: variance > 0),
+}
+"""What is right for the numbers of a bound, in words and as a test."""
+
+
+def _loguniform(low: float, high: float) -> str:
+    if _digits(low) != _digits(high):
         return f"bounded:low={_digits(low)},high={_digits(high)},form=loguniform"
+    return "exact" if _digits(low) == "1" else f"bounded:low={low * (1 - 1e-6):.8g},high={low:.8g},form=loguniform"
 
-    return 1, text
 
-
-def _lognormal(sigma: float) -> tuple[int, Callable]:
-    return 1, lambda z: f"lognormal:sigma={_digits(sigma * max(z[0], 1e-3))}"
+def families(policy: str, against: str = "srpt") -> tuple[str, ...]:
+    """The families that are searched in a time of the order of a minute: for slow analyses, those of few points."""
+    slow = any(read(name)[1].by == "soap" for name in (policy, against))
+    return tuple(FEW) if slow else tuple(FAMILIES)
 
 
 def attack(
     policy: str,
     family: str,
+    errors: Errors,
     *,
     against: str = "srpt",
-    within: float | None = None,
-    sigma: float | None = None,
+    span: float = 1e6,
     most_load: float = 0.98,
     budget: int = 1000,
     seed: int = 0,
+    report: Callable[[int, float], None] | None = None,
 ) -> Instance:
     """The instance of a family on which `policy` is worst in ratio to `against`.
 
-    One of within (at least 1) and sigma (above 0) bounds the errors of predictions. `budget` bounds the instances
-    looked at. The same arguments give the same instance. InputError for a policy without an analysis and for a
-    bound that makes no sense.
+    span: the largest ratio of the sizes of few-point and Pareto laws. `budget` bounds the instances looked at.
+    report is called with the number of instances looked at and the largest ratio so far. The same arguments give the
+    same instance. InputError for a policy without an analysis and for a limit that makes no sense.
     """
     from scipy.optimize import differential_evolution
 
+    _checked(policy, family, against, span, most_load, budget)
+    own, sizes = FAMILIES[family]
+    count, told = errors.factors(FEW[family]) if family in FEW else errors.independent()
+
+    def laws(z, split) -> tuple[str, str]:
+        text, rest = sizes(z[:own], span), z[own : own + count]
+        if family not in FEW:
+            return text, told(rest)
+        factors = told(rest, size_law(text).atoms[1])
+        return text, f"each:factors={'|'.join(_digits(factor, 7) for factor in factors)},split={split}"
+
+    def instance(z, split) -> Instance:
+        load = float(_digits(1 - _between(1 - LEAST_LOAD, 1 - most_load, z[-1])))
+        return Instance(family, *(found := laws(z, split)), load, *ratio(policy, against, *found, load))
+
+    def cost(z) -> float:
+        found = instance(z, SPLITS[0])
+        return -found.ratio if found.error < MOST_ERROR * found.ratio else math.inf
+
+    dimensions = own + count + 1
+    members = max(8, 4 * dimensions)
+    generations = max(1, budget // members - 1)
+    done = members
+
+    def follow(intermediate_result) -> None:
+        nonlocal done
+        done += members
+        if report:
+            report(done, -intermediate_result.fun)
+
+    evolved = differential_evolution(
+        cost,
+        [(0.0, 1.0)] * dimensions,
+        popsize=members / dimensions,
+        maxiter=generations,
+        tol=0.0,
+        init="sobol",
+        polish=False,
+        rng=seed,
+        callback=follow,
+    )
+    return instance(evolved.x, SPLITS[1])
+
+
+def ratio(policy: str, against: str, sizes: str, predictions: str, load: float) -> tuple[float, float]:
+    """(ratio of the mean response times of two policies by analysis, its error)."""
+    joint = joint_law(sizes, predictions)
+    worse, better = (mean_response(joint, load, name) for name in (policy, against))
+    value = float(worse.mean_response / better.mean_response)
+    return value, float(value * (worse.error / worse.mean_response + better.error / better.mean_response))
+
+
+def _checked(policy, family, against, span, most_load, budget):
     for name in (policy, against):
         if parse_spec(name, "policy")[0] not in analysable():
             raise unknown("policy with an analysis", name, analysable())
     if family not in FAMILIES:
         raise unknown("family of sizes", family, FAMILIES)
-    if (within is None) == (sigma is None):
-        raise InputError("give one bound on the errors of predictions: within or sigma.")
-    if within is not None and not 1 <= within < math.inf:
-        raise InputError(f"within is {within}: it must be a finite number of at least 1.")
-    if sigma is not None and not 0 < sigma <= 10:
-        raise InputError(f"sigma is {sigma}: it must be above 0 and at most 10.")
+    if not 2 <= span <= 1e9:
+        raise InputError(f"span is {span:g}: the largest size over the smallest must lie between 2 and 1e9.")
     if not LEAST_LOAD < most_load < 1:
         raise InputError(f"the largest load is {most_load}: it must lie between {LEAST_LOAD} and 1.")
     if budget < 50:
         raise InputError(f"budget is {budget}: give at least 50 instances.")
-    (own, sizes), (more, predictions) = FAMILIES[family], _within(within) if within else _lognormal(sigma)
-
-    def instance(z) -> Instance:
-        load = float(_digits(1 - _between(1 - LEAST_LOAD, 1 - most_load, z[-1])))
-        laws = sizes(z[:own]), predictions(z[own : own + more])
-        joint = joint_law(*laws)
-        worse, better = (mean_response(joint, load, name) for name in (policy, against))
-        ratio = worse.mean_response / better.mean_response
-        error = ratio * (worse.error / worse.mean_response + better.error / better.mean_response)
-        return Instance(family, *laws, load, ratio, error)
-
-    def cost(z) -> float:
-        found = instance(z)
-        return -found.ratio if found.error < 0.01 * found.ratio else math.inf
-
-    dimensions = own + more + 1
-    members = max(8, 4 * dimensions)
-    evolved = differential_evolution(
-        cost,
-        [(0.0, 1.0)] * dimensions,
-        popsize=members / dimensions,
-        maxiter=max(1, budget // members - 1),
-        tol=0.0,
-        init="sobol",
-        polish=False,
-        rng=seed,
-    )
-    return instance(evolved.x)

@@ -9,7 +9,7 @@ The tables below are the registries: a new law is a class with `read` and `spec`
 from __future__ import annotations
 
 from openqueues.models.errors import unknown
-from openqueues.models.laws import bounded, discrete, predictions, sizes, ssjf
+from openqueues.models.laws import bounded, discrete, each, predictions, sizes, ssjf
 from openqueues.models.laws.base import SizeLaw
 from openqueues.models.laws.classes import Classes
 from openqueues.models.laws.joint import JointLaw
@@ -46,6 +46,7 @@ PREDICTIONS = {
     "uniform": predictions.Uniform,
     "lognormal": predictions.Lognormal,
     "bounded": predictions.Bounded,
+    "each": each.Each,
     "onebit": predictions.OneBit,
     "kbit": predictions.KBit,
     "confusion": predictions.Confusion,

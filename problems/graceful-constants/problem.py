@@ -17,7 +17,10 @@ from openqueues.models.queues import simulate as run
 from .bands import WIDTH, Bands
 from .search import proven, search
 
-__all__ = ["bound", "exact", "instance", "proven", "search", "simulate"]
+__all__ = ["bound", "exact", "instance", "proven", "search", "simulate", "upper_bounds"]
+
+PUBLISHED = {"pspjf": 1.5, "bounce": 3.5}
+"""Constants of Scully, Grosof and Mitzenmacher (2022)."""
 
 
 def simulate(point, policy, seed, jobs):
@@ -46,6 +49,19 @@ def exact(point, policy):
     constant = value / (point["ratio"] * best)
     relative = 0.0 if policy == "srpt" else errors[0] / value + errors[1] / best
     return {"constant": (constant, constant * relative), "mean_response": (value, errors[0])}
+
+
+def upper_bounds(policy, against, limits):
+    """Proven upper bounds on the ratio to SRPT within the limits of `openqueues attack`, by name.
+
+    published: 1.5 and 3.5 times a/b; proven_here: the constants of the entry's statement.
+    """
+    if against != "srpt" or policy not in PUBLISHED or not {"within", "between"} & set(limits):
+        return {}
+    low, high = limits.get("between", (1.0, limits.get("within")))
+    ratio = high / low
+    best = proven(policy, ratio, high if "between" in limits else None)
+    return {"published": PUBLISHED[policy] * ratio, "proven_here": best * ratio}
 
 
 def bound(point):

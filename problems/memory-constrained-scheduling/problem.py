@@ -79,6 +79,22 @@ def bound(point):
     return {"ratio_bound": (1.0, 0.0)} | ({} if point["n"] == "study" else {"ratio": (1.0, 0.0)})
 
 
+def upper_bounds(policy, against, limits):
+    """Published upper bounds on the ratio to the optimum within the limits of `openqueues attack`, by name.
+
+    Both are for requests that all come at slot 0. SVF with peaks of at most the share `fill` of the memory: Kong, Qi,
+    Ye, Zhou. A_max with intervals whose ends are at most a factor of `ends` apart, one prompt: Chen, Ye, Zhou.
+    """
+    if limits["last_arrival"] > 0:
+        return {}
+    fill, ends = limits.get("fill", 1.0), limits.get("ends", 1.0)
+    if policy == "svf" and fill < 1 and ends == 1:
+        return {"published": 1 + 2 / (1 - fill)}
+    if policy == "a-max" and limits.get("one_prompt"):
+        return {"published": ends * (1 + ends) / 2}
+    return {}
+
+
 def _key(point):
     """What an instance depends on, fit as a key of caches."""
     model, n = point.get("model"), point.get("n")
