@@ -203,6 +203,8 @@ def figure(width: float, height: float) -> Figure:
             "axes.titlelocation": "left",
             "axes.labelsize": 9.5,
             "axes.labelcolor": INK,
+            # Ticks say what they mean, not differences from one that stands above the axis.
+            "axes.formatter.useoffset": False,
             "text.color": INK,
             "axes.edgecolor": "#9a9a9a",
             "axes.linewidth": 0.8,
