@@ -21,12 +21,13 @@ LARGEST_FILE = GIGABYTE
 def run(command: list[str], *, given: str, seconds: float, gigabytes: float, trust: bool = False) -> str:
     """What a command writes to stdout, handed `given` on stdin.
 
-    Inside, everything can be read, only TMPDIR and the caches, in a folder that is removed afterwards, can be
-    written. Raises InputError when there are no walls and no trust, and when the command fails or passes a limit.
+    Inside, everything can be read, only TMPDIR and a copy of the cache of kernels, in a folder that is removed
+    afterwards, can be written. A command that is trusted has the limits, but no walls and the cache itself. Raises
+    InputError when there are no walls and no trust, and when the command fails or passes a limit.
     """
     with tempfile.TemporaryDirectory(prefix="openqueues-") as scratch:
         walls = [] if trust else _walls(scratch)
-        inside = {"TMPDIR": scratch, "OPENQUEUES_CACHE": f"{scratch}/cache", "NUMBA_CACHE_DIR": f"{scratch}/numba"}
+        inside = {"TMPDIR": scratch} | ({} if trust else _cache(scratch))
         try:
             done = subprocess.run(
                 [*walls, *command],
@@ -43,6 +44,18 @@ def run(command: list[str], *, given: str, seconds: float, gigabytes: float, tru
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise InputError(f"it ended with an error under the limits of {seconds:g} s and {gigabytes:g} GB: {last}")
     return done.stdout
+
+
+def _cache(scratch: str) -> dict[str, str]:
+    """The environment with a cache of its own that begins as the caller's, so that no kernel is compiled again."""
+    from openqueues.models.queues import cache_folder
+
+    own = {"OPENQUEUES_CACHE": f"{scratch}/cache", "NUMBA_CACHE_DIR": f"{scratch}/numba"}
+    try:
+        shutil.copytree(cache_folder(), own["OPENQUEUES_CACHE"], ignore=shutil.ignore_patterns("*.tmp"))
+    except shutil.Error:  # what others removed meanwhile is compiled again
+        pass
+    return own
 
 
 def _walls(scratch: str) -> list[str]:

@@ -42,6 +42,15 @@ def test_nothing_outside_its_folder_can_be_written(tmp_path):
 
 
 @walled
+def test_kept_kernels_are_used_behind_the_walls_and_stay_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENQUEUES_CACHE", str(tmp_path))
+    (tmp_path / "kernel").write_text("kept")
+    own = "import os, pathlib; own = pathlib.Path(os.environ['OPENQUEUES_CACHE'], 'kernel')"
+    assert inside(f"{own}; print(own.read_text()); own.write_text('changed')").strip() == "kept"
+    assert (tmp_path / "kernel").read_text() == "kept"
+
+
+@walled
 def test_the_network_cannot_be_reached():
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
