@@ -20,6 +20,8 @@ from openqueues.models.errors import InputError, unknown
 QUEUE = ("against", "within", "between", "sigma", "variance", "family", "span", "load", "simulate")
 CACHE = ("requests", "memory", "last_arrival", "ends", "one_prompt", "fill", "instance")
 REPLICATIONS = 10
+SEEN = 1000
+"""Jobs of the rarest size that a replication must expect: an interval over runs that miss them would mislead."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -124,13 +126,18 @@ def _queue(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
 
 
 def _confirm(attack: attacks.Attack, jobs: int) -> tuple[float, float] | None:
-    """The ratio on the same jobs in ten replications, with the half-width of its 95% interval; None if unstable."""
+    """The ratio on the same jobs in ten replications, and its 95% half-width; None where that cannot be told."""
     from openqueues.models.laws import joint_law
     from openqueues.models.queues import simulate
     from openqueues.models.streams import derive_seed
     from openqueues.statistics import mean_and_halfwidth
 
     joint = joint_law(attack.sizes, attack.predictions)
+    rarest = 1.0 if joint.sizes.atoms is None else float(joint.sizes.atoms[1].min())
+    if rarest * jobs < SEEN:
+        said = f"one job in {1 / rarest:.3g} is of the rarest size, too few of {jobs} to confirm the worst"
+        print(f"openqueues: {said}: give --simulate {SEEN / rarest:.0e} or a smaller --span.", file=sys.stderr)
+        return None
 
     def ratio(number: int) -> float | None:
         seed = derive_seed("attack", attack.sizes, attack.predictions, attack.load, number)

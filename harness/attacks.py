@@ -71,7 +71,10 @@ class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
         """The limits in words."""
         kept = [key for key in WORDS if key in self.limits]
         values = {key: one if isinstance(one := self.limits[key], list) else [one] for key in kept}
-        return ", ".join(WORDS[key].format(*values[key]) for key in kept)
+        words = {key: WORDS[key].format(*values[key]) for key in kept}
+        if self.limits.get("last_arrival") == 0:
+            words["last_arrival"] = "all at slot 0"
+        return ", ".join(words.values())
 
     @property
     def again(self) -> str:

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from openqueues.entry import Entry
 
-WIDTH, HEIGHT = 8.0, 4.4
+WIDTH, HEIGHT = 8.0, 5.0
 QUEUES = """`openqueues attack` looks for the queue on which a policy is worst: by differential evolution over laws of
 sizes, errors of predictions within the limits, and loads up to 0.98, by analysis. So each ratio of mean response times
 is a lower bound on the worst one within its limits, and the analysis' own error is below its last digit.
-*Simulated* is the ratio on the same jobs, ten replications, with its 95% interval."""
+*Simulated* is the ratio on the same jobs, ten replications, with its 95% interval; it is left out where the rarest jobs
+are too few to be met in a simulation."""
 FACTORS = """The *constant* is the ratio over $a/b$, where every prediction lies between $b$ and $a$ times the size;
-*proven* constants hold for every law and load."""
+*bounds* are proven constants, for every law and load: those published, and those that this entry proves."""
 OPTIMA = """`openqueues attack` looks for the requests on which a policy is worst: by differential evolution over slots
 of arrival, prompts, outputs and ends of predicted intervals. The ratio is that of total latencies to the optimum in
-hindsight, which a tree search proves for each instance: a lower bound on the worst ratio within the limits."""
+hindsight, which a tree search proves for each instance: a lower bound on the worst ratio within the limits. *Bounds*
+are proven for all instances within them."""
 
 
 def section(entry: Entry, folder: Path) -> str:
@@ -51,7 +53,7 @@ def listing(found: list[attacks.Attack], queues: bool, factors: bool) -> str:
     bounds = list(dict.fromkeys(name for one in found for name in one.bounds))
     header = ["policy", "to", "limits", "ratio", *(["constant"] if factors else [])]
     header += ["simulated", "load"] if queues else []
-    header += ["proven: " + name.replace("_", " ") for name in bounds]
+    header += ["bound: " + name.replace("_", " ") for name in bounds]
     rows = []
     for one in found:
         over = one.spread if factors and one.spread else 1.0
@@ -94,9 +96,10 @@ def draw(found: list[attacks.Attack]) -> Figure:
             known = [(one.spread, one.bounds[name] / one.spread) for one in own if name in one.bounds]
             if known:
                 axis.plot(*zip(*known, strict=True), color=look.colour, linestyle=dash, linewidth=1.1)
-                label = f"{style.name(policy)}, proven, {name.replace('_', ' ')}"
-                place = {"xy": known[-1], "xytext": (-2, 3), "textcoords": "offset points"}
-                axis.annotate(label, **place, ha="right", fontsize=8, color=look.colour)
+                label = f"{style.name(policy)}, bound {name.replace('_', ' ')}"
+                # Below the end of a line that falls, where the line is above its name.
+                place = {"xy": known[-1], "xytext": (0, -3), "textcoords": "offset points"}
+                axis.annotate(label, **place, ha="right", va="top", fontsize=8, color=look.colour)
     axis.set_yscale("log")
     axis.set_xscale("log")
     ticks = sorted({one.spread for one in lines})
@@ -112,8 +115,8 @@ def draw(found: list[attacks.Attack]) -> Figure:
 
 
 def _lines(found: list[attacks.Attack]) -> list[attacks.Attack]:
-    """The attacks that the figure shows: errors within factors around 1, against SRPT."""
-    return [one for one in found if "within" in one.limits and one.against == "srpt"]
+    """The attacks that the figure shows: errors within factors around 1 and no other limit, against SRPT."""
+    return [one for one in found if one.limits.keys() == {"within"} and one.against == "srpt"]
 
 
 def _bounds(found: list[attacks.Attack]) -> list[str]:
