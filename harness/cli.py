@@ -32,15 +32,20 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. 0: done, 1: something failed, 2: the input was wrong."""
     try:
-        arguments = sys.argv[1:] if arguments is None else arguments
+        arguments, killed = sys.argv[1:] if arguments is None else arguments, False
         os.environ.update(ONE_THREAD)
         if WARM in os.environ and arguments[:1] in (["run"], ["book"]):
             from openqueues import warm
 
             code = warm.ask(arguments)
-            if code is not None:
+            if code not in (None, warm.KILLED):
                 return code
+            killed = code == warm.KILLED
         chosen = _parser(arguments[0] if arguments else "").parse_args(arguments)
+        if killed:
+            if not getattr(chosen, "keep_going", False):
+                return 1
+            chosen.killed = True
         return chosen.act(chosen) or 0
     except InputError as error:
         print(f"openqueues: {error}", file=sys.stderr)
@@ -101,7 +106,14 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
         action="store_true",
         help="write rows with status failed for a policy that fails, and exit with 0",
     )
-    command.set_defaults(act=_run)
+    command.set_defaults(act=_run, killed=False)
+
+    command = commands.add_parser("plan", help="what a tier costs before it is run", allow_abbrev=False)
+    if command_name == "plan":
+        from openqueues import plan_cli
+
+        plan_cli.add_arguments(command)
+        command.set_defaults(act=plan_cli.run)
 
     command = commands.add_parser("check", help="does an entry keep its contract?", allow_abbrev=False)
     command.add_argument("entry", nargs="?", metavar="ENTRY", help="name or question (default: all entries)")

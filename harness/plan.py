@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
-from openqueues import registry
+from openqueues import costs, registry
 from openqueues.entry import Entry, Experiment, file_name
 from openqueues.models import policies
 from openqueues.models.errors import InputError
@@ -25,13 +25,17 @@ LIBRARIES = ("numpy", "numba", "scipy")
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A problem x experiment x policy: one file of results. `hash` changes when its result may change."""
+    """A problem x experiment x policy: one file of results. `hash` changes when its result may change.
+
+    `cost` is what it is expected to take.
+    """
 
     problem: str
     experiment: str
     policy: str
     path: str
     hash: str
+    cost: costs.Cost
 
     @property
     def provenance(self) -> str:
@@ -59,7 +63,8 @@ def cell(
     """The cell of one policy in one experiment; the policy may also be a path to a file."""
     name = label(entry, policy)
     path = Path(results) / tier / entry.slug / experiment.name / f"{file_name(name)}.parquet"
-    return Cell(entry.slug, experiment.name, name, path.as_posix(), _hash(entry, experiment, policy, tier))
+    digest, cost = _hash(entry, experiment, policy, tier), costs.of(entry, experiment, name, tier)
+    return Cell(entry.slug, experiment.name, name, path.as_posix(), digest, cost)
 
 
 def label(entry: Entry, policy: str) -> str:

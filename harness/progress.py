@@ -12,7 +12,10 @@ from openqueues.models.errors import InputError
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run the chosen cells; 0 when all are there, 1 when one failed and --keep-going was not given."""
+    """Run the chosen cells; 0 when all are there, 1 when one failed and --keep-going was not given.
+
+    Where the process that ran them was killed (`chosen.killed`), those that it has not made are marked as failed.
+    """
     entry = registry.entry(chosen.entry)
     if chosen.cores < 1:
         raise InputError(f"--cores is {chosen.cores}, but must be at least 1.")
@@ -31,6 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
             chosen.force,
             chosen.keep_going,
             report=_meter(head),
+            killed=chosen.killed,
         )
         _clear()
         if outcome.state == "failed":

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -52,18 +52,19 @@ def run_cell(
     force: bool = False,
     keep_going: bool = True,
     report: Report = lambda done, total: None,
+    killed: bool = False,
 ) -> Outcome:
     """Make the Parquet and the provenance of one policy in one experiment.
 
     The Parquet's bytes depend on the sources only, not on `cores` or on what was run before. A policy that
     raises, or returns what is no number, gives rows with status failed when `keep_going`, else no file.
-    `report(done, total)` is called after every replication.
+    `report(done, total)` is called after every replication. A cell that has `killed` its process is not run again.
     """
     cell = plan.cell(entry, experiment, policy, tier, folder)
     started = time.perf_counter()
     if not force and is_made(cell):
         return Outcome(cell, "kept", time.perf_counter() - started)
-    problem = registry.problem(entry)
+    problem = SimpleNamespace(simulate=_killed) if killed else registry.problem(entry)
     argument = registry.policy_argument(entry, policy)
     size = experiment.tier(tier)
     points = experiment.points(tier)
@@ -102,6 +103,10 @@ def run_cell(
     results.write(rows, Path(cell.path))
     results.write_json(_provenance(entry, cell, policy, tier, cores, seconds, said), Path(cell.provenance))
     return Outcome(cell, "failed" if said else "made", seconds, said)
+
+
+def _killed(*arguments) -> None:
+    raise InputError("its process was killed: it may have needed more memory than there was")
 
 
 def seed_of(entry: Entry, experiment: Experiment, point: Point, replication: int) -> int:

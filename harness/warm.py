@@ -24,10 +24,13 @@ _LENGTH = 8  # bytes of the number that says how long the request is
 _BEGUN = b"+"
 
 
+KILLED = -1
+
+
 def ask(arguments: list[str]) -> int | None:
     """Exit code of the command run by the process behind the socket; None when there is none to run it.
 
-    A command that has begun is never run again: one that is killed has the exit code 1.
+    A command that has begun is never run again: one that is killed has the code KILLED.
     """
     try:
         with socket.socket(socket.AF_UNIX) as server:
@@ -42,7 +45,7 @@ def ask(arguments: list[str]) -> int | None:
         return None
     if not answer:
         print("openqueues: the process of this command was killed.", file=sys.stderr)
-    return answer[0] if answer else 1
+    return answer[0] if answer else KILLED
 
 
 def serve(path: str) -> None:

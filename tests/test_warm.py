@@ -43,11 +43,11 @@ def children(process) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def begun(environment, folder, process) -> tuple[subprocess.Popen, int]:
+def begun(environment, folder, process, *options) -> tuple[subprocess.Popen, int]:
     """A client whose command would take a minute, and the process that runs it."""
     if not Path("/proc/self/task").exists():
         pytest.skip("no /proc to see the children in")
-    command = [OPENQUEUES, "run", "made-up-question", "--policy", "srpt", "--results", str(folder)]
+    command = [OPENQUEUES, "run", "made-up-question", "--policy", "srpt", "--results", str(folder), *options]
     client = subprocess.Popen(command, env=environment | {"SECONDS": "60"}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while not children(process) and time.monotonic() < deadline:
@@ -91,6 +91,19 @@ def test_a_command_that_ends_by_itself_or_is_killed_is_not_run_again(warm, tmp_p
     os.kill(child, signal.SIGKILL)
     assert client.wait(30) == 1
     assert "was killed" in client.stderr.read()
+
+
+def test_cells_of_a_process_that_was_killed_are_marked_as_failed_where_the_rest_goes_on(warm, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    _, handed, process = warm
+    client, child = begun(handed, tmp_path, process, "--tier", "smoke", "--keep-going")
+    os.kill(child, signal.SIGKILL)
+    assert client.wait(30) == 0
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.parquet"))
+    assert made == [f"smoke/made-up-question/{experiment}/srpt.parquet" for experiment in ("kinds", "loads")]
+    for path in made:
+        assert set(pandas.read_parquet(tmp_path / path)["status"]) == {"failed"}
+    assert "its process was killed: it may have needed more memory than there was" in client.stderr.read()
 
 
 def test_a_command_runs_by_itself_where_nobody_listens(warm, tmp_path):
