@@ -2,7 +2,7 @@
 # `snakemake --config tier=smoke` (or paper) chooses another. Nothing is computed here: each rule calls `openqueues`.
 import atexit
 
-from openqueues import plan, registry
+from openqueues import costs, plan, registry
 
 configfile: "workflow/config.yaml"
 

@@ -1,4 +1,5 @@
 # The pages and figures of each entry, then the book. Both are made in a temporary folder and put in place at once.
+# On a cluster all of them are one job.
 FOLDERS = {slug: registry.problems_folder() / slug for slug in registry.slugs()}
 
 
@@ -18,6 +19,12 @@ rule pages:
         makers=MAKERS,
     output:
         f"{RESULTS}/book_pages/{{problem}}/summary.json",
+    resources:
+        turn=1,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, attempt: attempt * 2,
+    group:
+        "book"
     shell:
         "openqueues book pages {wildcards.problem} --tier {config[tier]} --results {config[results]:q}"
 
@@ -26,11 +33,17 @@ rule book:
     input:
         pages=[f"{RESULTS}/book_pages/{slug}/summary.json" for slug in FOLDERS],
         chapters=files("book"),
-        measured=[path for path in ("benchmarks/results.json",) if os.path.exists(path)],
+        measured=[path for path in ("benchmarks/results.json", costs.table()) if os.path.exists(path)],
         makers=MAKERS,
     output:
         f"{RESULTS}/book/index.html",
     params:
         entries=list(FOLDERS),
+    resources:
+        turn=1,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, attempt: attempt * 30,
+    group:
+        "book"
     shell:
         "openqueues book build {params.entries} --tier {config[tier]} --results {config[results]:q}"

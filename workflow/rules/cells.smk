@@ -1,5 +1,11 @@
 # A cell is a problem x experiment x policy. Its hash covers exactly the sources that its numbers depend on, so a
 # change to one of them, and nothing else, makes the cell again. A policy that fails gives rows with status failed.
+# What it takes is estimated from measured rates (harness/costs.py), with room, and more at each retry. The name of its
+# group says how many such cells make a job of a cluster; profiles/slurm puts that many together.
+def cell_of(wildcards):
+    return CELLS[f"{RESULTS}/{wildcards.problem}/{wildcards.experiment}/{wildcards.policy}.parquet"]
+
+
 rule cell:
     wildcard_constraints:
         problem="[a-z0-9-]+",
@@ -8,10 +14,14 @@ rule cell:
         table=f"{RESULTS}/{{problem}}/{{experiment}}/{{policy}}.parquet",
         provenance=f"{RESULTS}/{{problem}}/{{experiment}}/{{policy}}.json",
     params:
-        policy=lambda wildcards, output: CELLS[output.table].policy,
-        hash=lambda wildcards, output: CELLS[output.table].hash,
+        policy=lambda wildcards: cell_of(wildcards).policy,
+        hash=lambda wildcards: cell_of(wildcards).hash,
+    resources:
+        turn=1,
+        mem_mb=lambda wildcards, attempt: attempt * cell_of(wildcards).cost.memory_mb,
+        runtime=lambda wildcards, attempt: attempt * cell_of(wildcards).cost.minutes,
     group:
-        "cells"
+        lambda wildcards: f"cells-{cell_of(wildcards).cost.share}"
     shell:
         "openqueues run {wildcards.problem} --tier {config[tier]} --experiment {wildcards.experiment}"
         " --policy {params.policy:q} --results {config[results]:q} --cores 1 --keep-going"

@@ -28,13 +28,23 @@ except WorkflowError as error:
 shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
 
 # Cells start in a tenth of the time when a process that has loaded the libraries forks them (harness/warm.py).
-# It ends when Snakemake does; where it cannot be reached, on a node of a cluster say, cells start by themselves.
+# It ends when Snakemake does. Where cells run elsewhere, the Snakemake that runs them there starts one of its own: it
+# knows no hooks, and unlike those above it is given no executor. An inherited socket is one of another machine.
+def start_warm():
+    folder = tempfile.mkdtemp(prefix="openqueues-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[WARM] = f"{folder}/socket"
+    subprocess.Popen([sys.executable, "-m", "openqueues.warm", os.environ[WARM]])
+
+
+os.environ.pop(WARM, None)
+if workflow.remote_exec and "--executor" not in sys.argv:
+    start_warm()
+
 onstart:
     try:
         HELD = results.claim(Path(RESULTS))
     except InputError as error:
         raise WorkflowError(str(error)) from None
-    folder = tempfile.mkdtemp(prefix="openqueues-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[WARM] = f"{folder}/socket"
-    subprocess.Popen([sys.executable, "-m", "openqueues.warm", os.environ[WARM]])
+    if workflow.local_exec:
+        start_warm()
