@@ -108,7 +108,7 @@ def build(folder: Path, chapters: Path, entries: list[Entry]) -> Path:
 def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -> None:
     """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
     from openqueues import scaffold
-    from openqueues.pages import site
+    from openqueues.pages import machines, site
 
     if not (chapters / "_config.yml").is_file():
         raise InputError(
@@ -131,6 +131,9 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
         "grid": site.grid(entries),
         "headlines": site.headlines(entries, facts, source),
         "template": _template(),
+        "machines-tiers": machines.tiers(entries),
+        "machines-dearest": machines.dearest(entries),
+        "machines-constants": machines.constants(),
         "policy": f"```python\n{scaffold.POLICY.strip()}\n```",
     }
     for page in sorted(source.glob("*.md")):

@@ -10,7 +10,7 @@ import yaml
 from openqueues import cli
 
 ROOT = Path(__file__).parents[1]
-TEXTS = ["CONTRIBUTING.md", "README.md", ".github/PULL_REQUEST_TEMPLATE.md", "book/contributing.md"]
+TEXTS = ["CONTRIBUTING.md", "README.md", ".github/PULL_REQUEST_TEMPLATE.md", "book/contributing.md", "book/machines.md"]
 
 
 @pytest.mark.parametrize("name", TEXTS)
