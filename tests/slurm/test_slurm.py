@@ -132,7 +132,8 @@ def test_a_cell_that_dies_is_marked_as_failed_and_a_job_short_of_memory_gets_mor
     asked = [line.split() for line in queue(cluster, "--states=all", "--format=%i %T %m", "--sort=i")]
     states = [(state, int(memory.strip("M"))) for job, state, memory in asked if job not in before]
     (first, least), (second, more), (book, _) = states
-    assert (first, second, book) == ("CANCELLED", "COMPLETED", "COMPLETED")
+    # Snakemake may notice that it is being ended, and fail, before Slurm has ended it.
+    assert first in ("CANCELLED", "FAILED") and (second, book) == ("COMPLETED", "COMPLETED")
     assert more == 2 * least < 4000
     status = {
         policy: set(pandas.read_parquet(results / f"smoke/made-up-question/loads/{policy}.parquet")["status"])
