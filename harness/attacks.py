@@ -19,7 +19,7 @@ from openqueues.models.errors import InputError
 Limit = bool | int | float | str | list[float]
 # What each limit of a search means, in the order in which they are shown.
 WORDS = {
-    "within": "a/b = {0:g}, b ≤ 1 ≤ a",
+    "within": "a/b = {0:g}",
     "between": "b = {0:g}, a = {1:g}",
     "sigma": "deviation of log error ≤ {0:g}",
     "variance": "variance of error ≤ {0:g}",
@@ -112,12 +112,15 @@ def read(entry: Entry) -> list[Attack]:
 
 
 def record(entry: Entry, found: Attack) -> bool:
-    """Write an attack in place of the one with the same policies and limits, unless that is as bad; whether it did."""
+    """Write an attack in place of the one with the same policies and limits, if it is worse; whether it did.
+
+    An instance that is as bad takes the place, too, where more jobs confirm it.
+    """
     known = read(entry)
     found.bounds = _bounds(registry.problem(entry), found)
     for place, one in enumerate(known):
         if (one.policy, one.against, one.limits) == (found.policy, found.against, found.limits):
-            if one.ratio >= found.ratio:
+            if (one.ratio, one.jobs or 0) >= (found.ratio, found.jobs or 0):
                 return False
             known[place] = found
             break

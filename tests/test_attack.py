@@ -185,6 +185,27 @@ def test_a_worst_case_is_recorded_once_and_a_wrong_one_is_noticed(tmp_path, monk
     assert "above a proven bound" in attacks.stale(entry, problem)[-1]
 
 
+def test_a_page_shows_every_attack_beside_what_is_proven(tmp_path):
+    """Question 2.3-a: the constants found stand beside 1.5 and 3.5, with the commands that show them again."""
+    from openqueues.pages.attacks import section
+
+    entry = registry.entry("graceful-constants")
+    text = section(entry, tmp_path)
+    for one in attacks.read(entry):
+        assert one.again in text and one.search in text
+    assert (tmp_path / "attacks.svg").is_file()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| PSPJF | SRPT | a/b")]
+    assert len(rows) >= 4 and all(float(row[5]) < float(row[9]) < float(row[8]) == 1.5 for row in rows)
+
+
+def test_an_interval_over_runs_that_miss_the_rarest_jobs_is_not_given(capsys):
+    from openqueues.attack_cli import _confirm
+
+    laws = {"sizes": "points:values=1|1000,weights=1000000|1", "predictions": "exact", "load": 0.5}
+    one = attacks.Attack(policy="sprpt", against="srpt", limits={}, ratio=1.0, **laws)
+    assert _confirm(one, 10_000) is None and "rarest size" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("policy", "errors", "more", "says"),
     [

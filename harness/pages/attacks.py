@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 8.0, 5.0
 QUEUES = """`openqueues attack` looks for the queue on which a policy is worst: by differential evolution over laws of
 sizes, errors of predictions within the limits, and loads up to 0.98, by analysis. So each ratio of mean response times
-is a lower bound on the worst one within its limits, and the analysis' own error is below its last digit.
+is a lower bound on the worst one within its limits, with the error of the analysis where it shows.
 *Simulated* is the ratio on the same jobs, ten replications, with its 95% interval; it is left out where the rarest jobs
 are too few to be met in a simulation."""
-FACTORS = """The *constant* is the ratio over $a/b$, where every prediction lies between $b$ and $a$ times the size;
+FACTORS = """The *constant* is the ratio over $a/b$, where every prediction lies between $b$ and $a$ times the
+size, and $b ≤ 1 ≤ a$ where only $a/b$ is given;
 *bounds* are proven constants, for every law and load: those published, and those that this entry proves."""
 OPTIMA = """`openqueues attack` looks for the requests on which a policy is worst: by differential evolution over slots
 of arrival, prompts, outputs and ends of predicted intervals. The ratio is that of total latencies to the optimum in
@@ -56,8 +57,9 @@ def listing(found: list[attacks.Attack], queues: bool, factors: bool) -> str:
     header += ["bound: " + name.replace("_", " ") for name in bounds]
     rows = []
     for one in found:
+        error = one.error if one.error > 1e-5 * one.ratio else 0.0
         over = one.spread if factors and one.spread else 1.0
-        row = [style.name(one.policy), style.name(one.against), one.words, digits(one.ratio)]
+        row = [style.name(one.policy), style.name(one.against), one.words, interval(one.ratio, error)]
         row += [digits(one.ratio / over) if one.spread else "–"] if factors else []
         if queues:
             row.append("–" if one.simulated is None else interval(one.simulated, one.halfwidth))

@@ -62,7 +62,7 @@ def _points(z, span: float) -> str:
     k = len(z) // 2 + 1
     values = [1.0]
     for step in z[: k - 1]:
-        values.append(values[-1] * (1 + _between(1e-3, span ** (1 / (k - 1)), step)))
+        values.append(values[-1] * (1 + _between(1e-3, span ** (1 / (k - 1)) - 1, step)))
     work = [1.0, *(_between(1e-3, 1e3, share) for share in z[k - 1 :])]
     texts = [_digits(value) for value in values]
     weights = [_digits(w / float(value)) for w, value in zip(work, texts, strict=True)]
