@@ -9,7 +9,7 @@ import pytest
 from openqueues.cli import main
 from openqueues.models.errors import InputError
 from openqueues.models.llm import Hardware, Steps, fit_law, hardware_law, law_text, read_steps
-from openqueues.models.llm.fitting import COLUMNS, LINEAR, law_ms, scaled
+from openqueues.models.llm.fitting import COLUMNS, LINEAR, corrected, law_ms
 
 LAW = Hardware(
     name="known",
@@ -65,13 +65,16 @@ def test_a_law_reads_as_it_was_written(tmp_path):
     path = tmp_path / "any.toml"
     path.write_text(law_text(fit.law))
     assert hardware_law(str(path)) == fit.law
-    assert law_text(fit.law, section=True).startswith("[a-law]\nsource")
+    assert law_text(fit.law, section=True).startswith('["a-law"]\nsource')
 
 
 def test_a_law_can_be_slowed_and_given_a_constant():
-    slow = scaled(CURVED, scale=2.0, prefill_ms=1.0, decode_ms=3.0)
-    assert slow.step_ms(100, 0, 0, 0) == pytest.approx(2 * CURVED.step_ms(100, 0, 0, 0) + 1)
-    assert slow.step_ms(0, 0, 70, 500) == pytest.approx(2 * CURVED.step_ms(0, 0, 70, 500) + 3)
+    slow = corrected(CURVED, scale=2.0, step_ms=3.0)
+    for step in ((100, 0, 0, 0), (0, 0, 70, 500)):
+        assert slow.step_ms(*step) == pytest.approx(2 * CURVED.step_ms(*step) + 3)
+    quick = corrected(CURVED, step_ms=-4.0)
+    assert quick.step_ms(0, 0, 70, 500) == pytest.approx(CURVED.step_ms(0, 0, 70, 500) - 4)
+    assert quick.prefill_step_ms == 0 and corrected(CURVED, step_ms=-9.0).decode_step_ms == pytest.approx(0.8)
 
 
 def test_steps_that_make_no_sense_are_named():

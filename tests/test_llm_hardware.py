@@ -79,12 +79,26 @@ def printed(text: str, value: float) -> bool:
     return abs(value - float(text)) <= 0.5000001 * 10.0**-digits
 
 
-def test_the_catalogue_has_the_published_laws_and_no_other():
-    assert set(names()) == set(ADDITIVE)
+def test_the_catalogues_have_the_published_laws_and_those_fitted_to_measured_operators():
+    fitted = [name for name in names() if name.endswith(("-vllm", "-trtllm", "-sglang"))]
+    assert set(names()) == set(ADDITIVE) | set(fitted)
     for name in names():
         law = hardware_law(name)
         assert law.name == name and law.source
         assert hardware_law(law) is law
+    every = ("llama-3.1-8b", "llama-3.1-70b", "qwen3-32b"), ("a100", "h100", "h200"), ("vllm", "sglang", "trtllm")
+    for model, gpu, backend in itertools.product(*every):
+        assert [name for name in fitted if name.startswith(f"{model}-{gpu}-tp") and name.endswith(f"-{backend}")]
+
+
+def test_fitted_laws_say_what_they_were_compared_with_and_tables_never_let_a_larger_batch_be_faster():
+    for name in names()[len(ADDITIVE) :]:
+        law = hardware_law(name)
+        compared = ("median errors on", "no end-to-end measurement", "differ too much")
+        assert "aiconfigurator-core" in law.source and any(words in law.source for words in compared)
+        times = [law.step_ms(0, 0, batch, 1000 * batch) for batch in (1, 2, 8, 32, 64, 128, 256)]
+        assert times == sorted(times) and times[0] > 1.0
+        assert law.kv_tokens > 0 and law.kv_bytes_per_token > 0
 
 
 @pytest.mark.parametrize("name", ADDITIVE)

@@ -11,13 +11,14 @@ program_summary(served, programs)
 """
 
 from openqueues.models.llm.calls import with_calls
+from openqueues.models.llm.closed import closed_loop
 from openqueues.models.llm.cluster import ServedCluster, serve_cluster
 from openqueues.models.llm.cluster_metrics import as_one, cluster_summary
 from openqueues.models.llm.controllers import controller
 from openqueues.models.llm.controllers import names as controller_names
 from openqueues.models.llm.engine import Served, serve
 from openqueues.models.llm.fitting import COLUMNS as STEP_COLUMNS
-from openqueues.models.llm.fitting import Fit, Steps, fit_law, law_text, read_steps
+from openqueues.models.llm.fitting import Fit, Steps, corrected, fit_law, law_text, read_steps
 from openqueues.models.llm.fleets import Cluster, Instance
 from openqueues.models.llm.hardware import Hardware, hardware_law
 from openqueues.models.llm.hardware import names as hardware_names
@@ -58,10 +59,12 @@ __all__ = [
     "arrivals_law",
     "as_one",
     "check_columns",
+    "closed_loop",
     "cluster_summary",
     "completed",
     "controller",
     "controller_names",
+    "corrected",
     "fair_finish",
     "fit_law",
     "from_columns",

@@ -131,19 +131,23 @@ def law_ms(law: Hardware, steps: Steps) -> np.ndarray:
     return np.array([law.step_ms(*row) for row in rows])
 
 
-def scaled(law: Hardware, *, scale: float = 1.0, prefill_ms: float = 0.0, decode_ms: float = 0.0) -> Hardware:
-    """The law with every time multiplied by `scale`, and so many ms more in each step with prompts and without."""
+def corrected(law: Hardware, *, scale: float = 1.0, step_ms: float = 0.0) -> Hardware:
+    """The law with every time multiplied by `scale`, and `step_ms` more in each step, or less if that is below 0.
+
+    A constant that would fall below 0 is 0, but decoding one token takes a tenth of its time by the law at least.
+    """
     times = [field.name for field in fields(Hardware) if field.name.endswith("_ms") and field.name != "table_ms"]
     values = {key: scale * getattr(law, key) for key in times}
-    values["table_ms"] = tuple(scale * one for one in law.table_ms)
-    values["prefill_step_ms"] += prefill_ms
-    values["decode_step_ms"] += decode_ms
-    return replace(law, **values)
+    values["table_ms"] = tuple(_short(scale * one) for one in law.table_ms)
+    values["prefill_step_ms"] = max(values["prefill_step_ms"] + step_ms, 0.0)
+    values["decode_step_ms"] = max(values["decode_step_ms"] + step_ms, 0.1 * values["decode_step_ms"])
+    return replace(law, **{key: _short(value) if key != "table_ms" else value for key, value in values.items()})
 
 
 def law_text(law: Hardware, *, section: bool = False) -> str:
     """The law as TOML that `hardware_law` reads, without defaults: a file of its own, or a section of a catalogue."""
-    lines = [f"[{law.name}]" if section else f"name = {_quoted(law.name)}"]
+    # A dot in a bare key would begin a table inside another.
+    lines = [f"[{_quoted(law.name)}]" if section else f"name = {_quoted(law.name)}"]
     for field in fields(Hardware):
         value = getattr(law, field.name)
         if field.name != "name" and value != field.default:

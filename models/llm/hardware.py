@@ -18,8 +18,9 @@ decode. mixed_step_ms is for laws fitted to steps of prompts only and of decodin
 the weights, which computing prompts hides and decode_step_ms measures, so that a mixed step, too, takes that long
 beside its decoding; without it one with few tokens of prompts would be shorter than a step that only decodes.
 
-A law is a name of the catalogue (hardware.toml), such a name with keys changed (`name:key=value,key=value`), a TOML
-file with the same keys, or the keys alone (`key=value,key=value`).
+A law is a name of the catalogues (published laws in hardware.toml, laws fitted to measured operators in
+hardware_measured.toml), such a name with keys changed (`name:key=value,key=value`), a TOML file with the same keys, or
+the keys alone (`key=value,key=value`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import numpy as np
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.spec import parse_spec
 
-CATALOGUE = Path(__file__).parent / "hardware.toml"
+PUBLISHED, MEASURED = (Path(__file__).parent / name for name in ("hardware.toml", "hardware_measured.toml"))
 LAYOUT = (
     "prefill_step_ms",
     "prefill_token_ms",
@@ -207,25 +208,32 @@ def hardware_law(law: str | Hardware) -> Hardware:
         return _from_file(Path(law))
     inline = "=" in law.partition(":")[0]
     name, values = parse_spec(f"inline:{law}" if inline else law, "hardware")
-    if not inline and name not in _catalogue():
-        raise unknown("hardware", name, _catalogue())
+    base = None if inline else _named(name)
     for key in ("table_tokens", "table_ms"):
         if key in values:
             values[key] = [_number_or_text(part) for part in str(values[key]).split("|")]
     if inline:
         return _made("inline", values)
     _known(name, values)
-    return replace(_catalogue()[name], **values)
+    return replace(base, **values) if values else base
 
 
 def names() -> tuple[str, ...]:
-    """The names of the catalogue."""
-    return tuple(_catalogue())
+    """The names of the published laws, then those of the fitted ones."""
+    return (*_catalogue(PUBLISHED), *_catalogue(MEASURED))
 
 
-@lru_cache(maxsize=1)
-def _catalogue() -> dict[str, Hardware]:
-    with open(CATALOGUE, "rb") as stream:
+def _named(name: str) -> Hardware:
+    """The second catalogue is long, and read only where the first has not the name."""
+    for catalogue in (PUBLISHED, MEASURED):
+        if name in _catalogue(catalogue):
+            return _catalogue(catalogue)[name]
+    raise unknown("hardware", name, names())
+
+
+@lru_cache(maxsize=2)
+def _catalogue(path: Path) -> dict[str, Hardware]:
+    with open(path, "rb") as stream:
         return {name: _made(name, values) for name, values in tomllib.load(stream).items()}
 
 
