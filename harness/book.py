@@ -108,7 +108,7 @@ def build(folder: Path, chapters: Path, entries: list[Entry]) -> Path:
 def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -> None:
     """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
     from openqueues import scaffold
-    from openqueues.pages import machines, site
+    from openqueues.pages import hardware, machines, site
 
     if not (chapters / "_config.yml").is_file():
         raise InputError(
@@ -143,6 +143,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
         page.write_text(text, encoding="utf-8")
     (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
     (source / "coverage.md").write_text(site.coverage(entries, facts), encoding="utf-8")
+    (source / "hardware.md").write_text(hardware.write(source), encoding="utf-8")
     (source / "performance.md").write_text(
         site.performance(Path("benchmarks/results.json")), encoding="utf-8"
     )
