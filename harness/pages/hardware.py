@@ -162,7 +162,9 @@ def _servings(rows: list[dict]) -> str:
         versions = ", ".join(sorted({row["version"] or "not said" for row in some}))
         how = f"{one['token_budget']:.0f}", f"{one['think_ms']:g} ms", f"{one['places_lost']:.0f}"
         fitted = f"{one['scale']:.3f}", f"{one['step_ms']:+.2f} ms"
-        lines.append([", ".join(_name(name)), escape(versions), code(one["policy"]), *how, code(one["kv"]), *fitted])
+        lines.append(
+            [", ".join(_name(name)), escape(versions), escape(one["policy"]), *how, escape(one["kv"]), *fitted]
+        )
     header = ["group", "version", "policy", "tokens a step", "think time", "places lost", "KV", "times ×", "a step"]
     return (
         "A source says model, GPU, backend, lengths and clients, and mostly the precision of the weights; where it "
