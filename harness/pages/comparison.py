@@ -139,8 +139,8 @@ def legend(rows: list[dict]) -> str:
     )
 
 
-def findings(rows: list[dict]) -> list[str]:
-    """What the data say about the values that differ, source by source and policy by policy, as sentences."""
+def findings(rows: list[dict], level: int = 3) -> list[str]:
+    """What the data say about the values that differ, source by source and policy by policy, below a heading."""
     groups: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for row in rows:
         groups[(row["source"], row["policy"])].append(row)
@@ -155,7 +155,7 @@ def findings(rows: list[dict]) -> list[str]:
             "thresholds."
         )
     note += "\n"
-    return ["### Values that differ\n", "\n".join(f"- {line}" for line in lines) + "\n", note]
+    return [f"{'#' * level} Values that differ\n", "\n".join(f"- {line}" for line in lines) + "\n", note]
 
 
 def _finding(source: str, policy: str, rows: list[dict]) -> str:

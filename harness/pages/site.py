@@ -103,7 +103,7 @@ def paper(entries: list[Entry], facts: dict[str, dict]) -> str:
     clashes = conflicts(every)
     if clashes:
         text += ["## Printed values that contradict each other\n", clashes]
-    text += comparison.findings(every)
+    text += comparison.findings(every, level=2)
     return "\n".join(text)
 
 
