@@ -83,7 +83,13 @@ def _policy(entry: Entry, name: str) -> list[str]:
         said.append(
             f"policy file '{chosen.path.name}' has no docstring: begin with a sentence that says what it does."
         )
-    if entry.model == "llm":
+    # What a size is told for is the model's to know where it asks decide(...): after the end, say, to learn from.
+    if chosen.shape != "decision" and INFORMATION.index(chosen.information) < INFORMATION.index(chosen.shown):
+        said.append(
+            f"policy '{name}' says INFORMATION = '{chosen.information}', but what it sees makes it "
+            f"'{chosen.shown}': write that, so that it is compared with those that see as much."
+        )
+    elif entry.model == "llm":
         said += _engine_rules(entry, name)
     for column in sorted(set(chosen.sees) - {*chosen.used, "age", "arrival"}):
         if chosen.shape != "sharing":
@@ -95,16 +101,11 @@ def _policy(entry: Entry, name: str) -> list[str]:
 
 
 def _engine_rules(entry: Entry, name: str) -> list[str]:
-    """Complaints about a policy's columns, its claim to see less than it does, and its SHAPE."""
+    """Complaints about a policy's columns and its SHAPE."""
     import openqueues.models.llm as llm
 
     try:
         chosen = llm.policy(registry.policy_argument(entry, name))
-        if INFORMATION.index(chosen.information) < INFORMATION.index(chosen.shown):
-            return [
-                f"policy '{name}' says INFORMATION = '{chosen.information}', but what it sees makes it "
-                f"'{chosen.shown}': write that, so that it is compared with those that see as much."
-            ]
         if chosen.shape != "falling order":
             return []
         requests = llm.generated("poisson:rate=40", "lognormal:input_mean=100,output_mean=60", TRACE, seed=1)

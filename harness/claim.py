@@ -35,12 +35,15 @@ TWO_SIDED = 0.98  # a two-sided level of 98% is a one-sided one of 99%
 COMPLETED = "completed_share"
 LESS = 0.001  # of the share completed is no loss
 SLOWER, START = 50.0, 5.0  # times the slowest of the others, and seconds: more is no policy but a computation
+_REACHING = frozenset(
+    "open exec eval compile input breakpoint globals locals vars getattr setattr delattr object type super".split()
+)
 _CONSTANT = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.UnaryOp, ast.USub, ast.Load)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
-    command.add_argument("policy", metavar="FILE.py", help="the policy's file, or the name of one of the entry's own")
+    command.add_argument("policy", metavar="FILE.py", help="a policy's file, or one that the entry runs")
     command.add_argument("--tier", choices=TIERS, default="standard", help="whose jobs to run (default: standard)")
     command.add_argument(
         "--replications", type=int, default=30, metavar="N", help="paired, at the headline point (default: 30)"
@@ -53,15 +56,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Verify a claim and record it; 0: a new best, 1: none, InputError for a policy that breaks a rule."""
     entry = registry.entry(chosen.entry)
-    file = _file(entry, chosen.policy)
     if chosen.replications < 5:
         raise InputError(f"--replications is {chosen.replications}: give at least 5.")
-    found = verify(entry, file, chosen)
+    policy, file = _policy(entry, chosen.policy)
+    found = verify(entry, policy, file, chosen)
     print(found.text)
     if found.record is None:
         return 1
     own = entry.folder / "policies" / file.name
-    new = not own.is_file()
+    new = policies.is_path(policy) and not own.is_file()
     if new:
         results.replace(own, lambda target: Path(target).write_bytes(file.read_bytes()))
     try:
@@ -70,7 +73,7 @@ def run(chosen: argparse.Namespace) -> int:
         if new:
             own.unlink()
         raise
-    print(f"Written: {own}" if new else f"Already there: {own}", f"Recorded: {kept}", sep="\n")
+    print(f"Written: {own}" if new else f"Already there: {file}", f"Recorded: {kept}", sep="\n")
     return 0
 
 
@@ -82,26 +85,29 @@ class Finding:
     record: records.Record | None = None
 
 
-def verify(entry: Entry, file: Path, chosen: argparse.Namespace) -> Finding:
-    """Run the policy of a file and those that see no more on seeds that follow from its content, and compare.
+def verify(entry: Entry, policy: str, file: Path, chosen: argparse.Namespace) -> Finding:
+    """Run a policy, as `_policy` gives it, and those that see no more on seeds that follow from its content.
 
     Raises InputError for an entry without a headline, a file that breaks the contract or cannot be run, and where
     nothing is there to compare with.
     """
     if entry.headline is None:
         raise InputError(f"{entry.slug} has no headline point, so nothing can be claimed of it.")
+    name, kind = plan.label(entry, policy), registry.information(entry, policy)
     _plain(file)
-    name, kind = plan.label(entry, str(file)), registry.information(entry, str(file))
+    if name in (entry.policies.floor, entry.policies.ceiling):
+        raise InputError(f"'{name}' is the floor or the ceiling of {entry.slug}: others are measured by it.")
     experiment = entry.experiment(entry.headline.experiment)
     others = [
         other
         for other in entry.policies_of(experiment)
-        if other.partition(":")[0] != file.stem
+        if other.partition(":")[0] != name.partition(":")[0]
         and INFORMATION.index(registry.information(entry, other)) <= INFORMATION.index(kind)
     ]
     if not others:
         raise InputError(f"{entry.slug} has no policy that sees as little as '{name}' ({kind}) to compare it with.")
-    digest = blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    parameters = "" if policies.is_path(policy) else policy.partition(":")[2]
+    digest = blake2b(file.read_bytes() + parameters.encode(), digest_size=16).hexdigest()
     headline = entry.headline_point()
     further = _further(experiment.points(), headline, digest)
     runs = _runs(entry, headline, digest, chosen.replications)
@@ -125,7 +131,7 @@ def verify(entry: Entry, file: Path, chosen: argparse.Namespace) -> Finding:
             raise InputError(f"policy '{policy if trust else name}' fails: {failed}")
         return answer["runs"]
 
-    mine = measure(str(file.resolve()), runs + tests, chosen.trust, check=True)
+    mine = measure(policy, runs + tests, chosen.trust, check=True)
     theirs = {other: measure(other, runs, True) for other in others}
     return _compare(entry, name, kind, digest, chosen, mine, theirs, further, lambda best: measure(best, tests, True))
 
@@ -184,14 +190,21 @@ def _compare(entry, name, kind, digest, chosen, mine, theirs, further, test) -> 
     return Finding(f"A new best among those that see no more than {kind}: {name} has {figures}, {better}.", record)
 
 
-def _file(entry: Entry, policy: str) -> Path:
-    """The file of a policy given by its path or by its name in the entry's folder."""
-    if policies.is_path(policy):
-        return policies.path_of(policy)
-    own = entry.folder / "policies" / f"{policy}.py"
-    if not own.is_file():
-        raise InputError(f"'{policy}' is neither a file nor one of {entry.slug}'s own policies: give FILE.py.")
-    return own
+def _policy(entry: Entry, given: str) -> tuple[str, Path]:
+    """(what is run, the file it comes from) of a file by its path, or of one of the policies that the entry runs."""
+    if policies.is_path(given):
+        path, parameters = policies.split_path(given)
+        if parameters:
+            raise InputError(f"'{given}': write the values into PARAMETERS of {Path(path).name}.")
+        file = policies.path_of(given).resolve()
+        return str(file), file
+    known = entry.policies_of(entry.experiment(entry.headline.experiment)) if entry.headline else []
+    if given in entry.own_policies:
+        file = (entry.folder / "policies" / f"{given}.py").resolve()
+        return str(file), file
+    if given not in known:
+        raise InputError(f"'{given}' is neither a file nor a policy that {entry.slug} runs: give FILE.py.")
+    return given, registry.policy_file(entry, given)
 
 
 def _further(points: list[Point], headline: Point, digest: str) -> list[Point]:
@@ -207,8 +220,12 @@ def _runs(entry: Entry, point: Point, digest: str, n: int) -> list[list]:
 
 
 def _plain(file: Path) -> None:
-    """Raise InputError for a file that does more, when it is loaded, than to define constants and functions."""
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    """Raise InputError for a file that does more, when it is loaded, than to define constants and functions.
+
+    Nor may its functions reach for more than their arguments; the walls are for what slips through.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
         fine = isinstance(node, ast.Import | ast.ImportFrom)
         fine |= isinstance(node, ast.FunctionDef) and not node.decorator_list and not node.args.defaults
         fine |= isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -218,4 +235,16 @@ def _plain(file: Path) -> None:
             raise InputError(
                 f"{file.name}, line {node.lineno}: a policy that is claimed may hold constants, functions without "
                 "decorators or defaults, and imports of math and numpy: move what is computed into a function."
+            )
+    for node in ast.walk(tree):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if isinstance(node, ast.alias):
+            name = node.name.rpartition(".")[2]
+        place = f"{file.name}, line {node.lineno}" if name else ""
+        if name in _REACHING or name.startswith("__"):
+            raise InputError(f"{place}: a policy decides from its arguments alone: it may not use '{name}'.")
+        if name == "random" and not isinstance(node, ast.Name):
+            raise InputError(
+                f"{place}: a policy may not draw numbers of its own, for the same seed must give the same decisions: "
+                "use the column of random numbers of the model, where it has one."
             )

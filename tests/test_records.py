@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
 import subprocess
 import sys
@@ -148,6 +149,70 @@ def test_a_worse_or_broken_policy_is_not_recorded(entry, tmp_path):
         assert done.returncode == code and says in done.stdout + done.stderr, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
     assert records.read(entry) == [] and not (entry.folder / "policies" / "drifts.py").exists()
+
+
+def claimed(entry, policy) -> int:
+    """As `claims`, in this process and without walls."""
+    more = argparse.Namespace(tier="smoke", replications=5, seconds=600.0, gigabytes=8.0, trust=True)
+    return claim.run(argparse.Namespace(entry=entry.slug, policy=str(policy), **vars(more)))
+
+
+STRANGE = {  # what a stranger's policy may do beyond deciding, and what it is told
+    "imports": (BETTER.replace("SEES", "import os\n\nSEES"), "imports 'os'.*only math and numpy"),
+    "connects": (
+        BETTER.replace("    return", "    import socket\n    return"),
+        "imports 'socket'.*only math and numpy",
+    ),
+    "writes": (BETTER.replace("return", "open('x', 'w')\n    return"), "line 8: .* may not use 'open'"),
+    "escapes": (BETTER.replace("- age", "- age.__class__(0)"), "line 8: .* may not use '__class__'"),
+    "draws": (
+        BETTER.replace("SEES", "import numpy as np\n\nSEES").replace("- age", "- np.random.random()"),
+        "line 10: .*same seed must give the same decisions",
+    ),
+    "picks": (BETTER.replace("SEES", "from numpy import random\n\nSEES"), "line 3: .*same seed"),
+    "peeks": (BETTER.replace("(predicted, age)", "(size, age)"), "takes 'size', which is neither in SEES"),
+    "breaks": (BETTER + "    return (\n", "not valid Python at line 9"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_policy_that_does_more_than_decide_is_told_so_in_a_sentence_and_not_run(name, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "run", lambda *given, **more: pytest.fail("it was run"))
+    text, says = STRANGE[name]
+    file = tmp_path / f"{name}.py"
+    file.write_text(text)
+    with pytest.raises(InputError, match=says) as caught:
+        claimed(entry, file)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert records.read(entry) == [] and not (entry.folder / "policies" / file.name).exists()
+
+
+def test_who_sees_more_than_the_class_that_the_file_names_is_told_so(entry, tmp_path):
+    file = tmp_path / "poses.py"
+    file.write_text(BETTER.replace("predicted", "size").replace("SHAPE", 'INFORMATION = "predictions"\nSHAPE'))
+    with pytest.raises(InputError, match="says INFORMATION = 'predictions', but what it sees makes it 'oracle'"):
+        claimed(entry, file)
+
+
+def test_a_policy_that_the_entry_runs_can_be_claimed_by_its_name(entry, capsys):
+    assert claimed(entry, "sprpt") == 0
+    (record,) = records.read(entry)
+    assert (record.policy, record.beats) == ("sprpt", "fcfs") and record.improvement == pytest.approx(0.2)
+    assert not list((entry.folder / "policies").glob("*"))  # it has its file elsewhere
+    assert "Already there" in capsys.readouterr().out
+
+
+def test_floors_ceilings_strangers_and_parameters_of_files_cannot_be_claimed(entry, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(BETTER)
+    for policy, says in (
+        ("fcfs", "floor or the ceiling"),
+        ("srpt", "floor or the ceiling"),
+        ("bounce", "neither a file nor a policy that tiny-entry runs: give FILE.py"),
+        (f"{mine}:share=2", "write the values into PARAMETERS of mine.py"),
+    ):
+        with pytest.raises(InputError, match=says):
+            claimed(entry, policy)
 
 
 def test_seeds_and_points_follow_from_the_content(entry):

@@ -68,6 +68,7 @@ def test_trail_and_hedge_have_the_known_policies_as_limits(load):
         ("trail:c=1", "sprpt"),
         ("hedge:share=0", "pspjf"),
         ("hedge:share=1", "sprpt"),
+        ("lindy:share=0", "sprpt"),
     ):
         result, exact = mean_response(joint, load, policy), mean_response(joint, load, limit).mean_response
         assert abs(result.mean_response - exact) <= min(result.error, 5e-4 * exact)
@@ -136,14 +137,14 @@ def agrees(sizes, predictions, load, policy, jobs, replications=24):
     assert doubt < 0.01 * exact, "too few jobs to see an error of 1%"
 
 
-@pytest.mark.parametrize("policy", ["trail:c=0.6", "hedge"])
+@pytest.mark.parametrize("policy", ["trail:c=0.6", "hedge", "lindy"])
 def test_simulation_agrees(policy):
     agrees("exponential", "exponential", 0.8, policy, 100_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
-@pytest.mark.parametrize("policy", ["trail", "trail:c=0.3", "hedge", "hedge:share=0.9", "scaled"])
+@pytest.mark.parametrize("policy", ["trail", "trail:c=0.3", "hedge", "hedge:share=0.9", "lindy", "scaled"])
 @pytest.mark.parametrize(("sizes", "more"), [("exponential", 1), ("weibull:shape=0.5", 8)])
 def test_simulation_agrees_at_every_load(sizes, more, policy, load):
     agrees(sizes, "exponential", load, policy, more * {0.5: 100_000, 0.8: 200_000, 0.9: 500_000}[load])
@@ -156,6 +157,7 @@ def test_bad_input_is_refused_in_one_sentence():
         ("trail:c=much", "'c' is 'much': it must be a number"),
         ("trail:d=1", "takes|parameter"),
         ("hedge:share=2", "from 0 to 1"),
+        ("lindy:share=-1", "at least 0"),
         ("robust:alpha=0.5", "from 1"),
         ("scaled:beta=2,alpha=1", "exchange"),
         ("trail:c=nan", "number"),

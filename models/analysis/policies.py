@@ -141,6 +141,16 @@ def hedge(queue: Queue, share: float) -> Response:
     return _by_rank(queue, ("hedge", share), rank, lambda size, predicted: (share * predicted)[:, None])
 
 
+def lindy(queue: Queue, share: float) -> Response:
+    """SPRPT whose rank is never below share times the age."""
+    check_limits("lindy", {"share": share})
+
+    def rank(size, predicted, age):
+        return np.maximum(predicted - age, share * age)
+
+    return _by_rank(queue, ("lindy", share), rank, lambda size, predicted: (predicted / (1 + share))[:, None])
+
+
 def scaled(queue: Queue, beta: float, alpha: float) -> Response:
     """Rank prediction times share of work left (Scully, Grosof and Mitzenmacher, 2022: an analysis device)."""
     check_limits("scaled", {"beta": beta, "alpha": alpha})
@@ -171,6 +181,7 @@ POLICIES = {
     "bounce": Analysable(bounce, "predicted"),
     "trail": Analysable(trail, "soap", {"c": 0.8}),
     "hedge": Analysable(hedge, "soap", {"share": 0.5}),
+    "lindy": Analysable(lindy, "soap", {"share": 0.25}),
     "scaled": Analysable(scaled, "soap", {"beta": 0.0, "alpha": 1e300}),
     "gittins": Analysable(_by_table("gittins", "gittins"), "soap"),
     "robust": Analysable(_by_table("robust", "gittins"), "soap", {"alpha": 1.5}),

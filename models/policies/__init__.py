@@ -54,6 +54,8 @@ SWITCHES = {"mechanism": "vllm", "memory": "recompute", "preempt": False, "reser
 # What is predicted, among the columns of the LLM engine.
 FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens", "predicted_low", "predicted_high"})
 FORECASTS |= {"remaining_work", "remaining_path"}
+# What tells of predictions among the columns of decide(...), beside the prediction itself.
+_MADE_OF_PREDICTIONS = "work_predicted overdue overdues expected shortest late lates first earliest youngest".split()
 _PLANNING = "openqueues.models.llm.planning"  # for policies that plan iterations
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
@@ -86,6 +88,8 @@ class Policy:
     def shown(self) -> str:
         """The information class that follows from SEES."""
         truth, forecasts = {"size"}, frozenset({"predicted"})
+        if self.shape == "decision":
+            forecasts |= {*_MADE_OF_PREDICTIONS}
         if self.shape in _LLM:
             truth, forecasts = {"output_tokens", "left", "delay"}, FORECASTS | {"predicted_delay"}
         elif self.shape == "router":

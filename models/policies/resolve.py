@@ -18,6 +18,7 @@ from openqueues.models.policies import Policy
 LIMITS = {
     ("trail", "c"): (0.0, math.inf),
     ("hedge", "share"): (0.0, 1.0),
+    ("lindy", "share"): (0.0, math.inf),
     ("robust", "alpha"): (1.0, 1e6),
     ("scaled", "beta"): (0.0, math.inf),
     ("scaled", "alpha"): (0.0, math.inf),

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from openqueues.models.errors import InputError
-from openqueues.models.policies import Policy
+from openqueues.models.policies import INFORMATION, Policy
 from openqueues.models.policies import policy as read_policy
 from openqueues.models.policies.resolve import resolve
 from openqueues.models.queues.compiled import kernel
@@ -158,5 +158,10 @@ def compiled_for(policy: Policy, template: Path, columns: Sequence[str], heap_wi
         raise InputError(
             f"policy '{policy.name}' has SHAPE = '{policy.shape}': here a policy must have SHAPE = 'decision' and "
             "a function decide."
+        )
+    if INFORMATION.index(policy.information) < INFORMATION.index(policy.shown):
+        raise InputError(
+            f"policy '{policy.name}' says INFORMATION = '{policy.information}', but what it sees makes it "
+            f"'{policy.shown}': write that, so that it is compared with those that see as much."
         )
     return kernel([policy], [template], heap_width, columns=columns)
