@@ -108,14 +108,14 @@ def build(folder: Path, chapters: Path, entries: list[Entry]) -> Path:
 def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -> None:
     """Lay out everything that Jupyter Book reads: chapters, entries' pages, generated pages, MathJax."""
     from openqueues import scaffold
-    from openqueues.pages import hardware, machines, site
+    from openqueues.pages import citation, hardware, machines, site, standing
 
     if not (chapters / "_config.yml").is_file():
         raise InputError(
             f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root."
         )
     shutil.copytree(chapters, source, dirs_exist_ok=True)
-    facts = {}
+    facts, cited = {}, citation.software(Path("CITATION.cff"))
     for entry in entries:
         made = folder / "book_pages" / entry.slug
         try:
@@ -124,12 +124,16 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
             raise InputError(
                 f"{made} holds no page: `openqueues book pages {entry.slug}` makes it."
             ) from error
-        shutil.copytree(made, source / "entries" / entry.slug)
-        (source / "entries" / entry.slug / "summary.json").unlink()
+        target = source / "entries" / entry.slug
+        shutil.copytree(made, target)
+        (target / "summary.json").unlink()
+        text = (target / "index.md").read_text(encoding="utf-8")
+        cite = citation.section(entry, cited, target)
+        (target / "index.md").write_text(text.replace(citation.MARK, cite), encoding="utf-8")
     _mathjax(source / "vendor" / "mathjax")
     generated = {
-        "grid": site.grid(entries),
-        "headlines": site.headlines(entries, facts, source),
+        "chart": standing.chart(entries, facts),
+        "summary": site.summary(entries, facts, folder.name),
         "template": _template(),
         "machines-tiers": machines.tiers(entries),
         "machines-dearest": machines.dearest(entries),
@@ -142,7 +146,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
             text = text.replace(f"<!-- {name} -->", content)
         page.write_text(text, encoding="utf-8")
     (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
-    (source / "coverage.md").write_text(site.coverage(entries, facts), encoding="utf-8")
+    (source / "coverage.md").write_text(site.coverage(entries, facts, source), encoding="utf-8")
     (source / "hardware.md").write_text(hardware.write(source), encoding="utf-8")
     (source / "performance.md").write_text(
         site.performance(Path("benchmarks/results.json")), encoding="utf-8"

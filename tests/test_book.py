@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pandas
 import pytest
+import reader_checks
 import small_entries
 from openqueues import book, registry, runner
 from openqueues.entry import Experiment, Metric
@@ -20,6 +21,7 @@ from openqueues.pages import figures, markdown, style
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (1400, 390)  # pixels: a desk, a phone
+LARGEST = 1_000_000  # bytes of a page without its figures
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,8 @@ def browser():
 
 def faults(browser, folder: Path, width: int) -> list[str]:
     """What is wrong with the pages below `folder`, a line each: console errors, requests to other hosts,
-    failed loads, dead links, missing anchors, empty images, formulas not set, pages wider than the window."""
+    failed loads, dead links, missing anchors, empty images, formulas not set, pages wider than the window or heavier
+    than LARGEST, and what reader_checks finds: on a phone of sizes, on a desk of structure and contrast."""
     found = []
     page = browser.new_page(viewport={"width": width, "height": 900})
     name = ""
@@ -83,6 +86,14 @@ def faults(browser, folder: Path, width: int) -> list[str]:
             found.append(f"{name}: a formula cannot be set")
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"{name}: wider than {width} pixels")
+        if name == "print.html":  # all pages in one, for paper
+            continue
+        if file.stat().st_size > LARGEST:
+            found.append(f"{name}: {file.stat().st_size} bytes, more than {LARGEST}")
+        said = reader_checks.touch(page) if width < 600 else reader_checks.contrast(page)
+        if width >= 600 and name != "search.html":  # which has no text of its own
+            said += reader_checks.structure(page)
+        found += [f"{name}: {one}" for one in said]
     page.close()
     for name, link in sorted(set(links)):
         parts = urlsplit(link)
@@ -116,9 +127,12 @@ def test_faults_are_found(browser, made, tmp_path):
     spoilt = (
         "<img src='none.svg'><a href='gone.html'>gone</a><a href='paper.html#nowhere'>nowhere</a>"
         "<script>undefinedFunction()</script><script src='https://example.org/a.js'></script>"
-        "<div style='width: 3000px'>wide</div></article>"
+        "<div style='width: 3000px'>wide</div><p style='color: #999; background: #aaa'>pale</p><h5>deep</h5>"
+        "<figure>alone</figure><button style='width: 9px'></button><p style='font-size: 9px'>tiny</p></article>"
+        f"<!-- {'heavy' * 200_000} -->"
     )
-    file.write_text(file.read_text().replace("</article>", spoilt))
+    text = file.read_text().replace("</article>", spoilt).replace('name="description"', "")
+    file.write_text(text)
     said = "\n".join(faults(browser, tmp_path / "book", 1400))
     for fault in (
         "none.svg is empty",
@@ -127,8 +141,18 @@ def test_faults_are_found(browser, made, tmp_path):
         "undefinedFunction",
         "asks for https",
         "wider",
+        "more than 1000000",
+        "light: p. 'pale' has contrast",
+        "dark: p. 'pale' has contrast",
+        "'deep' skips a level",
+        "no words for the image",
+        "no words in <button",
+        "no data beside the figure 'alone'",
+        "has no description",
     ):
         assert fault in said
+    said = "\n".join(faults(browser, tmp_path / "book", 390))
+    assert "'tiny' is 9 pixels" in said and "pixels to tap" in said
 
 
 def test_figures_and_data_are_there(browser, made):
@@ -136,15 +160,78 @@ def test_figures_and_data_are_there(browser, made):
     page.goto((made[0] / "entries" / "made-up-question" / "index.html").as_uri())
     drawn = page.eval_on_selector_all("figure img", "all => all.map(one => one.naturalWidth)")
     assert len(drawn) == 5  # two experiments, two metrics, and the printed ranges
-    assert page.locator("a.download").count() == 5
+    assert page.locator("a.download").count() == 7  # and all verdicts, and what is to be cited
     page.goto((made[0] / "entries" / "made-up-tables" / "index.html").as_uri())
     shown = page.locator("td .differs, td .agrees, td .unclear")
     texts = shown.all_inner_texts()
     assert any("4.5000" in text and "✗" in text for text in texts)
     assert any("10.0000" in text and "✓" in text for text in texts)
-    page.goto((made[0] / "index.html").as_uri())
-    assert page.locator("table .chip").count() == len(registry.questions())
     page.close()
+
+
+def test_the_landing_page_shows_every_question(browser, made):
+    """A tile for each question: those with an entry lead there and say how far it is."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto((made[0] / "index.html").as_uri())
+    assert page.locator(".tiles .tile").count() == len(registry.questions())
+    linked = page.eval_on_selector_all(".tiles a.tile", "all => all.map(one => [one.innerText, one.title, one.href])")
+    assert [text.split()[0] for text, _, _ in linked] == ["2.1-a", "2.2-c"]
+    text, title, href = linked[0]
+    assert "◐" in text and text.split()[-1].endswith("%") and "Best so far: SPRPT: " in title
+    assert href.endswith("entries/made-up-question/index.html")
+    inside = page.eval_on_selector_all(
+        ".tiles .tile", "all => all.every(one => one.scrollWidth <= one.clientWidth + 1)"
+    )
+    assert inside
+    assert "Of 13 printed values" in page.inner_text("article")
+    page.close()
+
+
+def test_search_works_without_a_network(browser, made):
+    page = browser.new_page()
+    page.goto((made[0] / "search.html").as_uri() + "?q=grow+with+the+load")
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    assert any("entries/made-up-" in one for one in page.eval_on_selector_all(
+        "#search-results li a", "all => all.map(one => one.href)"
+    ))  # fmt: skip
+    page.close()
+
+
+def test_the_whole_book_prints(browser, made):
+    """One page holds every page once, in the order of the contents, with the first metric of each experiment."""
+    page = browser.new_page()
+    page.goto((made[0] / "print.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('mjx-container').length > 0", timeout=10_000)
+    shown = page.eval_on_selector_all("section.page", "all => all.map(one => one.id)")
+    tables, question = "entries-made-up-tables-index", "entries-made-up-question-index"
+    assert shown == ["index", "reading", "paper", tables, question, "coverage", "performance", "contributing"]
+    assert page.locator(f"#{question} figure img:visible").count() == 3  # two experiments and the printed ranges
+    assert page.locator("details, .headerlink").count() == 0
+    assert page.title() == "openqueues: the whole book"
+    assert page.pdf().startswith(b"%PDF")
+    page.goto((made[0] / "entries" / "made-up-question" / "index.html").as_uri())
+    page.emulate_media(media="print")
+    assert page.locator("#load .sd-tab-content:visible").count() == 2
+    assert page.locator(".bd-sidebar-primary:visible, .bd-header-article:visible").count() == 0
+    page.close()
+
+
+def test_every_entry_says_how_to_cite_it(made):
+    source = made[1] / "book_source" / "entries" / "made-up-question"
+    text, file = (source / "index.md").read_text(), (source / "cite.bib").read_text()
+    own = text.partition("## How to cite")[2]
+    for line in (
+        "@software{openqueues-made-up-question,",
+        "  title = {{A question}},",
+        "  version = {0.1.0, version 1 of the entry},",
+        "  note = {Entry made-up-question of openqueues, question 2.1-a and 2.2-c of the survey},",
+        "  year = {2026},",
+        "@article{mitzenmacher2025,",
+        "  author = {Mitzenmacher, Michael and Shahout, Rana},",
+        "  pages = {195--219},",
+    ):
+        assert f"\n{line}\n" in own and f"{line}\n" in file
+    assert "@misc{none,\n  note = {No source},\n}" in file
 
 
 def test_pages_say_what_the_results_say(made):

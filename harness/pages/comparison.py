@@ -15,6 +15,7 @@ from openqueues.pages.data import Data
 from openqueues.pages.markdown import (
     comma_separated,
     digits,
+    download,
     escape,
     figure,
     fold,
@@ -60,6 +61,7 @@ def section(data: Data, folder: Path, title: str, level: int) -> tuple[list[str]
                 f"{entry.slug}-ranges",
             )
         )
+        parts.append(download("verdicts.csv"))
     drawing = deviations(entry, rows)
     if drawing is not None:
         style.save(drawing, folder / "deviations.svg")
@@ -72,13 +74,14 @@ def section(data: Data, folder: Path, title: str, level: int) -> tuple[list[str]
                 f"{entry.slug}-deviations",
             )
         )
+        parts.append(download("verdicts.csv"))
     for group in panels(entry):
         parts += [f"{'#' * level} {heading(group)}\n", printed(group, rows)]
     (folder / "verdicts.csv").write_text(
         comma_separated(verdicts.COLUMNS, ([one[key] for key in verdicts.COLUMNS] for one in kept)),
         encoding="utf-8",
     )
-    parts.append("All verdicts: {download}`CSV <verdicts.csv>`\n")
+    parts.append(download("verdicts.csv", "All verdicts"))
     return parts, facts
 
 

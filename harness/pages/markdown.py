@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -42,6 +43,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str | Non
     return "\n".join(lines) + "\n"
 
 
+def stacked(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of words whose cells stand one below the other where the window is narrow."""
+    return directive("container", "stacked", table(header, rows, "l" * len(header)))
+
+
 def directive(name: str, argument: str, content: str, /, **options: str) -> str:
     """A fenced directive; its fence is longer than any fence inside."""
     longest = max((len(fence) for fence in re.findall(r"^[`:]{3,}", content, re.M)), default=2)
@@ -53,6 +59,16 @@ def directive(name: str, argument: str, content: str, /, **options: str) -> str:
 def figure(path: str, alt: str, caption: str, label: str) -> str:
     """A figure with a caption and a text for those who cannot see it."""
     return directive("figure", path, caption, name=label, alt=" ".join(alt.split()), width="100%")
+
+
+def front(description: str) -> str:
+    """The head of a page's file: what search engines and link previews say of it."""
+    return f"---\nmyst:\n  html_meta:\n    description: {json.dumps(description, ensure_ascii=False)}\n---\n\n"
+
+
+def download(path: str, what: str = "Numbers of this figure") -> str:
+    """A line with a link to a file of data, for below the figure that shows them."""
+    return f"{what}: {{download}}`CSV <{path}>`\n"
 
 
 def tabs(items: Sequence[tuple[str, str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openqueues.pages import attacks, comparison, sections
+from openqueues.pages import attacks, citation, comparison, sections
 from openqueues.pages.data import Data, board
 from openqueues.pages.markdown import code, parameters
 
@@ -32,7 +32,7 @@ def write(data: Data, folder: Path) -> dict:
         parts += ["## How much of the gap is closed\n", gap(entry), sections.board(data, table)]
         parts.append(sections.history(entry))
     parts += ["## How to beat it\n", entry.improve, commands(entry)]
-    parts += [sections.own_text(entry), sections.references(entry)]
+    parts += [sections.own_text(entry), sections.references(entry), citation.MARK]
     sections.write(parts, folder)
     return facts | {"scores": table}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openqueues.pages import attacks, comparison, sections
+from openqueues.pages import attacks, citation, comparison, sections
 from openqueues.pages.data import Data
 
 
@@ -19,6 +19,6 @@ def write(data: Data, folder: Path) -> dict:
     parts += [sections.own_text(entry), "## What was run\n", sections.model(entry), sections.policies(entry)]
     for experiment in entry.experiments:
         parts += [f"### {experiment.title}\n", sections.experiment(data, experiment, folder)]
-    parts.append(sections.references(entry))
+    parts += [sections.references(entry), citation.MARK]
     sections.write(parts, folder)
     return facts

@@ -13,9 +13,11 @@ from openqueues.pages.markdown import (
     code,
     comma_separated,
     digits,
+    download,
     escape,
     figure,
     fold,
+    front,
     interval,
     prose,
     span,
@@ -38,7 +40,8 @@ def head(data: Data) -> str:
     if entry.status:
         facts.append(f"theory {STATES[entry.status.state]} ({entry.status.date.isoformat()})")
     facts += [f"tier {data.tier}", f"version {entry.version}", f"folder `{entry.slug}`"]
-    return f"# {entry.title}\n\n{span(escape(entry.summary), 'summary')}\n\n{span(' · '.join(facts), 'facts')}\n"
+    lines = [f"# {entry.title}", span(escape(entry.summary), "summary"), span(" · ".join(facts), "facts")]
+    return front(" ".join(entry.summary.split())) + "\n\n".join(lines) + "\n"
 
 
 def model(entry: Entry) -> str:
@@ -114,7 +117,7 @@ def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
             label = f"{data.entry.slug}-{path.stem}"
             parts.append(figure(path.name, drawing.alt, drawing.caption, label))
         (folder / f"{stem}.csv").write_text(_csv(chosen, rows), encoding="utf-8")
-        parts.append(f"Numbers of this figure: {{download}}`CSV <{stem}.csv>`\n")
+        parts.append(download(f"{stem}.csv"))
         parts.append(numbers(data.entry, chosen, rows))
         items.append((metric.name.replace("_", " "), "\n".join(parts)))
     if not items:
