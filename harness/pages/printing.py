@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FILE = "print.html"
 TAG = re.compile(r"<[a-z][^>]*>")
 ATTRIBUTE = re.compile(r'(?<= )(href|src|id|for|name)="([^"]*)"')
+TAB = re.compile(r'<input\b(?P<first> checked="checked")?[^>]*>\s*<label\b[^>]*>.*?</label>\s*(?=<div\b)', re.DOTALL)
+DIV = re.compile(r"<(/?)div\b")
 LEFT_OUT = re.compile(
     r'<details\b.*?</details>|<a class="headerlink".*?</a>|<input\b[^>]*>|<script\b.*?</script>', re.DOTALL
 )
@@ -89,7 +91,23 @@ def inside(page: str, body: str, pages: list[str]) -> str:
             return f'{name}="{_link(page, value, pages)}"'
         return f'{name}="{place(page, value)}"'
 
-    return TAG.sub(lambda tag: ATTRIBUTE.sub(attribute, tag[0]), LEFT_OUT.sub("", body))
+    return TAG.sub(lambda tag: ATTRIBUTE.sub(attribute, tag[0]), LEFT_OUT.sub("", _first_tabs(body)))
+
+
+def _first_tabs(body: str) -> str:
+    """The body with the first tab of each set only."""
+    kept, at = [], 0
+    for tab in TAB.finditer(body):
+        if tab["first"] or tab.start() < at:
+            continue
+        kept.append(body[at : tab.start()])
+        depth = 0
+        for div in DIV.finditer(body, tab.end()):
+            depth += -1 if div[1] else 1
+            if not depth:
+                at = body.index(">", div.end()) + 1
+                break
+    return "".join([*kept, body[at:]])
 
 
 def _link(page: str, link: str, pages: list[str]) -> str:
