@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openqueues import attacks
 from openqueues.pages import style
-from openqueues.pages.markdown import digits, escape, figure, fold, interval, table
+from openqueues.pages.markdown import comma_separated, digits, download, escape, figure, fold, interval, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,8 +45,17 @@ def section(entry: Entry, folder: Path) -> str:
         )
         alt = "Largest ratio to SRPT found, over a/b, by a/b and policy, with proven upper bounds"
         parts.append(figure("attacks.svg", alt, caption, f"{entry.slug}-attacks"))
+        (folder / "attacks.csv").write_text(_csv(_lines(found)), encoding="utf-8")
+        parts.append(download("attacks.csv"))
     parts += [listing(found, queues, factors), how(entry, found)]
     return "\n".join(parts)
+
+
+def _csv(found: list[attacks.Attack]) -> str:
+    bounds = _bounds(found)
+    columns = ["policy", "against", "spread", "ratio", "error", "load", "simulated", "halfwidth"]
+    lines = ([*(getattr(one, key) for key in columns), *(one.bounds.get(name) for name in bounds)] for one in found)
+    return comma_separated([*columns, *(f"bound_{name}" for name in bounds)], lines)
 
 
 def listing(found: list[attacks.Attack], queues: bool, factors: bool) -> str:
