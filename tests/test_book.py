@@ -208,7 +208,7 @@ def test_the_whole_book_prints(browser, made):
     shown = page.eval_on_selector_all("section.page", "all => all.map(one => one.id)")
     tables, question = "entries-made-up-tables-index", "entries-made-up-question-index"
     assert shown[:6] == ["index", "reading", "paper", tables, question, "coverage"]
-    assert shown[6:] == ["machines", "performance", "contributing"]
+    assert shown[6:] == ["hardware", "machines", "performance", "contributing"]
     assert page.locator(f"#{question} figure img").count() == 3  # two experiments and the printed ranges
     assert page.locator("details, .headerlink").count() == 0
     assert page.title() == "openqueues: the whole book"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from openqueues import silicon_results
 from openqueues.pages import style
-from openqueues.pages.markdown import code, escape, figure, fold, table
+from openqueues.pages.markdown import code, download, escape, figure, fold, front, table
 from openqueues.silicon_results import TARGETS, Summary
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def write(folder: Path) -> str:
         style.save(_drawn(rows, what), folder / f"hardware_{what}.svg")
     shutil.copyfile(silicon_results.SHIPPED, folder / silicon_results.SHIPPED.name)
     text = [
-        "# Hardware: predicted against measured\n",
+        front("Predicted time to first token and time per output token beside measured serving runs.")
+        + "# Hardware: predicted against measured\n",
         _lead(rows, everything),
         "## Every row\n",
         *(_figure(rows, what) for what in TARGETS),
@@ -64,7 +65,7 @@ def _lead(rows: list[dict], everything: Summary) -> str:
 
 def _figure(rows: list[dict], what: str) -> str:
     out = [row for row in rows if row["half"] == "held-out"]
-    return figure(
+    drawn = figure(
         f"hardware_{what}.svg",
         f"{_TITLES[what]}, predicted against measured, a panel for each GPU and model, on logarithmic axes",
         f"{_TITLES[what]}, mean of a run: predicted by the engine against measured, {len(out)} rows that nothing was "
@@ -72,6 +73,7 @@ def _figure(rows: list[dict], what: str) -> str:
         f"band is {100 * TARGETS[what]:.0f}% to either side.",
         f"hardware-{what}",
     )
+    return drawn + "\n" + download(silicon_results.SHIPPED.name)
 
 
 def _drawn(rows: list[dict], what: str) -> Figure:
