@@ -52,8 +52,7 @@ class SlowEngine:
         self.budget = token_budget or {"vllm": 4096, "sarathi": 512}.get(mechanism, math.inf)
         self.capacity = kv_tokens // self.block if kv_tokens else 10**15
         self.spare = int(watermark * self.capacity) if self.paged and kv_tokens else 0
-        self.requests, self.waiting, self.running = [], [], []
-        self.hands = False  # whether requests decode elsewhere (slow_cluster.py)
+        self.requests, self.waiting, self.running, self.hands = [], [], [], False  # hands: they decode elsewhere
         longest = int(max(requests.output_tokens))
         for i in range(len(requests)):
             output = int(requests.output_tokens[i])
