@@ -43,6 +43,9 @@ class Reference(_Part, kw_only=True):
     url: str = ""
 
 
+ABBREVIATIONS = {"api", "gpu", "kv", "llm", "slo", "tpot", "ttft", "usd"}
+
+
 class Metric(_Part, kw_only=True):
     """A metric that `simulate` returns, or only `exact` where it is by analysis; one of an entry is the main one."""
 
@@ -51,6 +54,14 @@ class Metric(_Part, kw_only=True):
     direction: Literal["min", "max"] = "min"
     main: bool = False
     by: Literal["simulation", "analysis"] = "simulation"
+
+    @property
+    def title(self) -> str:
+        """The name in words: `mean_ttft_s`, whose unit stands beside it, is mean TTFT."""
+        words = self.name.split("_")
+        if len(words) > 1 and words[-1] in ("s", "ms") and self.unit.split()[:1] == words[-1:]:
+            words.pop()
+        return " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
 
 
 class Policies(_Part, kw_only=True):

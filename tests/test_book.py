@@ -346,6 +346,20 @@ def test_a_load_of_one_and_more_is_drawn():
 
 
 @pytest.mark.parametrize(
+    ("name", "unit", "title"),
+    [
+        ("mean_ttft_s", "s", "mean TTFT"),
+        ("mean_latency_s", "s a program", "mean latency"),
+        ("slo_share", "", "SLO share"),
+        ("p99_tpot_ms", "s", "p99 TPOT ms"),
+        ("s", "s", "s"),
+    ],
+)
+def test_a_metric_is_named_in_words_without_the_unit_that_stands_beside_it(name, unit, title):
+    assert Metric(name=name, unit=unit).title == title
+
+
+@pytest.mark.parametrize(
     ("policy", "words"),
     [
         ("srpt", "SRPT"),

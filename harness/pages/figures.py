@@ -119,7 +119,7 @@ def _one(
     exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
     caption = _caption(experiment, metric, more, scaled, numeric, exact, simulated)
     named = ", ".join(map(style.name, order))
-    alt = f"{metric.name.replace('_', ' ')} against {experiment.x} for {named}{more}"
+    alt = f"{metric.title} against {experiment.x} for {named}{more}"
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
 
 
@@ -341,7 +341,7 @@ def _axis_name(key: str, heavy: bool) -> str:
 
 def _metric_name(metric: Metric, scaled: bool, inches: float = WIDTH) -> str:
     """A metric's name and unit, on several lines where they are longer than the axis."""
-    words = metric.name.replace("_", " ") + (" × (1 − load)" if scaled else "")
+    words = metric.title + (" × (1 − load)" if scaled else "")
     unit = f"  [{metric.unit}]" if metric.unit else ""
     return textwrap.fill(words + unit, max(int(9 * inches), 12), break_long_words=False)
 
@@ -355,7 +355,7 @@ def _caption(
     exact: bool,
     simulated: bool,
 ) -> str:
-    text = f"{experiment.title}: {metric.name.replace('_', ' ')}{more}."
+    text = f"{experiment.title}: {metric.title}{more}."
     if simulated and exact and not numeric:
         text += " Upright strokes: analysis. Marks: simulation with 95% intervals."
     elif simulated and exact:

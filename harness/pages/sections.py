@@ -59,7 +59,7 @@ def model(entry: Entry) -> str:
         ["metric", "unit", "better"],
         [
             [
-                m.name.replace("_", " ") + (" (main)" if m.main else ""),
+                m.title + (" (main)" if m.main else ""),
                 escape(m.unit),
                 "lower" if m.direction == "min" else "higher",
             ]
@@ -119,7 +119,7 @@ def experiment(data: Data, chosen: Experiment, folder: Path) -> str:
         (folder / f"{stem}.csv").write_text(_csv(chosen, rows), encoding="utf-8")
         parts.append(download(f"{stem}.csv"))
         parts.append(numbers(data.entry, chosen, rows))
-        items.append((metric.name.replace("_", " "), "\n".join(parts)))
+        items.append((metric.title, "\n".join(parts)))
     if not items:
         return "No policy has finished this experiment yet.\n"
     return tabs(items)
@@ -175,7 +175,7 @@ def board(data: Data, rows: list[dict]) -> str:
                     closed += f"\u00a0±\u00a0{100 * row['halfwidth']:.1f}"
             value = digits(row["mean"]) if exact else interval(row["mean"], row["mean_halfwidth"])
             lines.append([str(row["place"]), escape(style.name(row["policy"])), value, closed, row["source"]])
-        header = ["", kind, f"{data.entry.main.name.replace('_', ' ')}{unit}", "gap closed", "by"]
+        header = ["", kind, f"{data.entry.main.title}{unit}", "gap closed", "by"]
         text += table(header, lines, "rlrrl") + "\n"
     return text
 
@@ -195,7 +195,7 @@ def history(entry: Entry) -> str:
     ]
     if not lines:
         return ""
-    header = ["since", "policy", "among", f"{entry.main.name.replace('_', ' ')}", "better by", "than"]
+    header = ["since", "policy", "among", entry.main.title, "better by", "than"]
     return (
         "**Records**: policies that were the best of those that see no more, verified at the headline point on seeds "
         "that follow from the content of their files; limits at one-sided 99%.\n\n" + table(header, lines, "lllrrl")

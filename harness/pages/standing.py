@@ -112,7 +112,7 @@ def _best(entry: Entry, leader: dict | None) -> str:
         sure = f"\u00a0±\u00a0{width:.1f}" if width >= 0.05 else ""
         return f"{name}: {100 * leader['score']:.1f}%{sure} of the gap"
     value = interval(leader["mean"], leader["mean_halfwidth"] or 0.0)
-    return f"{name}: {entry.main.name.replace('_', ' ')} {value} {entry.main.unit}".rstrip()
+    return f"{name}: {entry.main.title} {value} {entry.main.unit}".rstrip()
 
 
 def leading(entry: Entry, scores: list[dict]) -> dict | None:
