@@ -23,9 +23,7 @@ def mean_response(policy: str, load: float) -> float:
 
 def _integrate(function):
     ends = [0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0]  # the rest is below 1e-15
-    return sum(
-        quad(function, a, b, epsabs=1e-13, epsrel=1e-12)[0] for a, b in zip(ends, ends[1:], strict=False)
-    )
+    return sum(quad(function, a, b, epsabs=1e-13, epsrel=1e-12)[0] for a, b in zip(ends, ends[1:], strict=False))
 
 
 def _srpt(load):

@@ -114,9 +114,7 @@ def _process(arguments: list[Any], **environment: str) -> tuple[float, str]:
     # Warm caches include Python's own, which some shells switch off.
     environment = {**os.environ, **environment}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    seconds, done = wall(
-        lambda: subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    )
+    seconds, done = wall(lambda: subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True))
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return seconds, done.stdout

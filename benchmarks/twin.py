@@ -25,9 +25,7 @@ def build() -> Path:
     BUILD.mkdir(exist_ok=True)
     shipped = Path(np.__file__).parent / "random" / "lib" / "libnpyrandom.a"
     library, program = BUILD / "libnpyrandom.a", BUILD / "twin"
-    subprocess.run(
-        ["objcopy", *(f"--globalize-symbol={table}" for table in TABLES), shipped, library], check=True
-    )
+    subprocess.run(["objcopy", *(f"--globalize-symbol={table}" for table in TABLES), shipped, library], check=True)
     subprocess.run(["g++", *FLAGS, "-o", program, HERE / "cpp" / "twin.cpp", library], check=True)
     return program
 

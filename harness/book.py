@@ -34,17 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         step = steps.add_parser(name, help=text, allow_abbrev=False)
         if name == "pages":
-            step.add_argument(
-                "entry", metavar="ENTRY", help="name of an entry, or id of the question it answers"
-            )
+            step.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
         else:
             step.add_argument("entries", metavar="ENTRY", nargs="*", help="entries to show (default: all)")
-        step.add_argument(
-            "--tier", choices=TIERS, default="standard", help="whose results (default: standard)"
-        )
-        step.add_argument(
-            "--results", default="results", metavar="DIR", help="folder for results (default: results)"
-        )
+        step.add_argument("--tier", choices=TIERS, default="standard", help="whose results (default: standard)")
+        step.add_argument("--results", default="results", metavar="DIR", help="folder for results (default: results)")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -111,9 +105,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
     from openqueues.pages import citation, hardware, machines, site, standing
 
     if not (chapters / "_config.yml").is_file():
-        raise InputError(
-            f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root."
-        )
+        raise InputError(f"{chapters.resolve()} holds no chapters of the book: run this in the repository's root.")
     shutil.copytree(chapters, source, dirs_exist_ok=True)
     facts, cited = {}, citation.software(Path("CITATION.cff"))
     for entry in entries:
@@ -121,9 +113,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
         try:
             facts[entry.slug] = json.loads((made / "summary.json").read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(
-                f"{made} holds no page: `openqueues book pages {entry.slug}` makes it."
-            ) from error
+            raise InputError(f"{made} holds no page: `openqueues book pages {entry.slug}` makes it.") from error
         target = source / "entries" / entry.slug
         shutil.copytree(made, target)
         (target / "summary.json").unlink()
@@ -148,9 +138,7 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
     (source / "paper.md").write_text(site.paper(entries, facts), encoding="utf-8")
     (source / "coverage.md").write_text(site.coverage(entries, facts, source), encoding="utf-8")
     (source / "hardware.md").write_text(hardware.write(source), encoding="utf-8")
-    (source / "performance.md").write_text(
-        site.performance(Path("benchmarks/results.json")), encoding="utf-8"
-    )
+    (source / "performance.md").write_text(site.performance(Path("benchmarks/results.json")), encoding="utf-8")
     contents = source / "_toc.yml"
     contents.write_text(site.contents(contents.read_text(encoding="utf-8"), entries), encoding="utf-8")
 
@@ -187,13 +175,9 @@ def _jupyter_book(source: Path, scratch: Path) -> None:
     )
     if done.returncode:
         said = [
-            line.strip()
-            for line in (done.stdout + done.stderr).splitlines()
-            if "WARNING" in line or "ERROR" in line
+            line.strip() for line in (done.stdout + done.stderr).splitlines() if "WARNING" in line or "ERROR" in line
         ]
-        raise InputError(
-            "Jupyter Book does not accept the pages: " + ("; ".join(said) or done.stderr[-2000:].strip())
-        )
+        raise InputError("Jupyter Book does not accept the pages: " + ("; ".join(said) or done.stderr[-2000:].strip()))
 
 
 @contextmanager

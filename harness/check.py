@@ -65,11 +65,7 @@ def of_policy(entry: Entry, problem: ModuleType, name: str) -> list[str]:
 def _policies(entry: Entry) -> list[tuple[str, str]]:
     """(policy, complaint) for each policy file that breaks the contract."""
     names = [name for experiment in entry.experiments for name in entry.policies_of(experiment)]
-    return [
-        (name, text)
-        for name in dict.fromkeys([*entry.all_policies, *names])
-        for text in _policy(entry, name)
-    ]
+    return [(name, text) for name in dict.fromkeys([*entry.all_policies, *names]) for text in _policy(entry, name)]
 
 
 def _policy(entry: Entry, name: str) -> list[str]:
@@ -80,9 +76,7 @@ def _policy(entry: Entry, name: str) -> list[str]:
         return [str(error)]
     said = []
     if not chosen.doc.strip():
-        said.append(
-            f"policy file '{chosen.path.name}' has no docstring: begin with a sentence that says what it does."
-        )
+        said.append(f"policy file '{chosen.path.name}' has no docstring: begin with a sentence that says what it does.")
     # What a size is told for is the model's to know where it asks decide(...): after the end, say, to learn from.
     if chosen.shape != "decision" and INFORMATION.index(chosen.information) < INFORMATION.index(chosen.shown):
         said.append(
@@ -122,8 +116,7 @@ def _engine_rules(entry: Entry, name: str) -> list[str]:
     if np.allclose(*ends, rtol=1e-9, atol=0):
         return []
     return [
-        f"policy '{name}' has SHAPE = 'falling order', but the rank of a running request rises: "
-        "write SHAPE = 'order'."
+        f"policy '{name}' has SHAPE = 'falling order', but the rank of a running request rises: write SHAPE = 'order'."
     ]
 
 
@@ -138,9 +131,7 @@ def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, poli
     said = [f"{where}: {message.rstrip('.')}." for _, _, message in first if message]
     if not said:
         with ThreadPoolExecutor(max_workers=2) as pool:
-            again = list(
-                pool.map(lambda seed: runner.simulate(entry, problem, point, argument, seed, JOBS), seeds)
-            )
+            again = list(pool.map(lambda seed: runner.simulate(entry, problem, point, argument, seed, JOBS), seeds))
         for (values, _, _), (repeated, _, _) in zip(first, again, strict=True):
             changed = [name for name in values if not _same(values[name], repeated.get(name, math.nan))]
             if changed:
@@ -153,9 +144,7 @@ def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, poli
             said.append(f"{where}: {message.rstrip('.')}.")
         for metric, (value, error) in values.items():
             if metric not in [m.name for m in entry.metrics] and source == "bound":
-                said.append(
-                    f"{where}: bound returns '{metric}', which is not in problem.toml: add it to metrics."
-                )
+                said.append(f"{where}: bound returns '{metric}', which is not in problem.toml: add it to metrics.")
             if not math.isfinite(value) or not error >= 0:
                 said.append(
                     f"{where}: {source} of {metric} is {value} with error {error}: return a finite value and "
@@ -234,9 +223,7 @@ def blindness(entry: Entry, policy: str) -> list[str]:
             early = ends <= until
             other = _ends(chosen, theta, gaps, np.where(early, sizes, 3 * sizes + 1), predictions)
             same = np.array_equal(ends[early], other[early]) and np.all(other[~early] > until)
-            if not same or any(
-                _overdrawn(chosen, theta, predictions[:FEW], size) for size in (0.1, 1.0, 10.0)
-            ):
+            if not same or any(_overdrawn(chosen, theta, predictions[:FEW], size) for size in (0.1, 1.0, 10.0)):
                 said.append(_peeks(policy, "size"))
     except InputError as error:
         return [str(error)]
@@ -257,9 +244,7 @@ def _overdrawn(policy: Any, theta: tuple, predictions: np.ndarray, size: float) 
     return bool(np.any(np.sort(ends) < size * np.arange(1, len(ends) + 1)))
 
 
-def _ends(
-    policy: Any, theta: tuple, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray
-) -> np.ndarray:
+def _ends(policy: Any, theta: tuple, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Time at which each job of a trace ends, in the order of arrival."""
     from openqueues.models.queues import Server
 

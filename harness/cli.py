@@ -75,32 +75,22 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser("list", help="entries, and which questions they answer", allow_abbrev=False)
-    command.add_argument(
-        "--questions", action="store_true", help="the paper's 43 questions and what answers each"
-    )
+    command.add_argument("--questions", action="store_true", help="the paper's 43 questions and what answers each")
     command.add_argument("--json", action="store_true", help="JSON instead of a table")
     command.set_defaults(act=_list)
 
     command = commands.add_parser("run", help="simulate an entry and write its results", allow_abbrev=False)
     command.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
-    command.add_argument(
-        "--tier", choices=TIERS, default="standard", help="how long to simulate (default: standard)"
-    )
+    command.add_argument("--tier", choices=TIERS, default="standard", help="how long to simulate (default: standard)")
     command.add_argument(
         "--policy", action="append", metavar="P", help="only this policy, by name or by file; may be repeated"
     )
-    command.add_argument(
-        "--experiment", action="append", metavar="E", help="only this experiment; may be repeated"
-    )
-    command.add_argument(
-        "--results", default="results", metavar="DIR", help="folder for results (default: results)"
-    )
+    command.add_argument("--experiment", action="append", metavar="E", help="only this experiment; may be repeated")
+    command.add_argument("--results", default="results", metavar="DIR", help="folder for results (default: results)")
     command.add_argument(
         "--cores", type=int, default=os.cpu_count() or 1, metavar="N", help="threads (default: all cores)"
     )
-    command.add_argument(
-        "--force", action="store_true", help="make cells again that are there and up to date"
-    )
+    command.add_argument("--force", action="store_true", help="make cells again that are there and up to date")
     command.add_argument(
         "--keep-going",
         action="store_true",
@@ -122,17 +112,11 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
     command = commands.add_parser("new", help="start an entry or a policy", allow_abbrev=False)
     kinds = command.add_subparsers(metavar="KIND", dest="kind", required=True, parser_class=_Parser)
     kind = kinds.add_parser("problem", help="an entry of three small files", allow_abbrev=False)
-    kind.add_argument(
-        "name", metavar="NAME", help="name of the new entry: lower case words joined by hyphens"
-    )
-    kind.add_argument(
-        "--question", metavar="ID", help="question it answers (default: the first without an entry)"
-    )
+    kind.add_argument("name", metavar="NAME", help="name of the new entry: lower case words joined by hyphens")
+    kind.add_argument("--question", metavar="ID", help="question it answers (default: the first without an entry)")
     kind = kinds.add_parser("policy", help="one policy file of an entry", allow_abbrev=False)
     kind.add_argument("entry", metavar="ENTRY", help="name of an entry, or id of the question it answers")
-    kind.add_argument(
-        "name", metavar="NAME", help="name of the new policy: lower case words joined by hyphens"
-    )
+    kind.add_argument("name", metavar="NAME", help="name of the new policy: lower case words joined by hyphens")
     command.set_defaults(act=_new)
 
     command = commands.add_parser("claim", help="verify and record a policy that is better", allow_abbrev=False)
@@ -149,9 +133,7 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
         board_cli.add_arguments(command)
         command.set_defaults(act=board_cli.run)
 
-    command = commands.add_parser(
-        "mg1", help="response times of one queue with predictions", allow_abbrev=False
-    )
+    command = commands.add_parser("mg1", help="response times of one queue with predictions", allow_abbrev=False)
     if command_name == "mg1":
         from openqueues import mg1_cli
 
@@ -179,18 +161,14 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
         hardware_cli.add_arguments(command)
         command.set_defaults(act=hardware_cli.run)
 
-    command = commands.add_parser(
-        "data", help="public traces: what there is, fetching, verifying", allow_abbrev=False
-    )
+    command = commands.add_parser("data", help="public traces: what there is, fetching, verifying", allow_abbrev=False)
     if command_name == "data":
         from openqueues import data_cli
 
         data_cli.add_arguments(command)
         command.set_defaults(act=data_cli.run)
 
-    command = commands.add_parser(
-        "book", help="pages of entries, and the book made of them", allow_abbrev=False
-    )
+    command = commands.add_parser("book", help="pages of entries, and the book made of them", allow_abbrev=False)
     if command_name == "book":
         from openqueues import book
 

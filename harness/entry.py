@@ -161,9 +161,7 @@ class Expected(_Part, kw_only=True):
         cells = []
         for line in self.values.strip().splitlines():
             row, *digits = line.split()
-            cells += [
-                (row, policy, text) for policy, text in zip(self.columns, digits, strict=True) if text != "-"
-            ]
+            cells += [(row, policy, text) for policy, text in zip(self.columns, digits, strict=True) if text != "-"]
         return cells
 
     def noise_at(self, row: str) -> float:
@@ -274,9 +272,7 @@ def find_point(experiment: Experiment, chosen: dict[str, Value]) -> Point:
     if len(found) != 1:
         many = "no point" if not found else f"{len(found)} points"
         keys = ", ".join(experiment.grid)
-        raise InputError(
-            f"{chosen} picks {many} of experiment '{experiment.name}': give one value of each of {keys}."
-        )
+        raise InputError(f"{chosen} picks {many} of experiment '{experiment.name}': give one value of each of {keys}.")
     return found[0]
 
 
@@ -300,9 +296,7 @@ def point_of(experiment: Experiment, expected: Expected, row: str, place: str = 
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
     values = ", ".join(map(str, experiment.grid[expected.rows]))
-    raise InputError(
-        f"{place}: the row {row} is not a value of {expected.rows} in the grid ({values}): correct it."
-    )
+    raise InputError(f"{place}: the row {row} is not a value of {expected.rows} in the grid ({values}): correct it.")
 
 
 def _number(text: str) -> float:

@@ -48,9 +48,7 @@ def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
     right = set(right)
     lines = []
     for row in table:
-        cells = [
-            c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

@@ -57,9 +57,7 @@ def cells_of(entry: Entry, tier: str = "standard", results: str | Path = "result
     ]
 
 
-def cell(
-    entry: Entry, experiment: Experiment, policy: str, tier: str, results: str | Path = "results"
-) -> Cell:
+def cell(entry: Entry, experiment: Experiment, policy: str, tier: str, results: str | Path = "results") -> Cell:
     """The cell of one policy in one experiment; the policy may also be a path to a file."""
     name = label(entry, policy)
     path = Path(results) / tier / entry.slug / experiment.name / f"{file_name(name)}.parquet"
@@ -75,9 +73,7 @@ def label(entry: Entry, policy: str) -> str:
     file = Path(path).resolve()
     taken = {*registry.builtin_policies(entry), *entry.own_policies}
     if file.stem in taken and file.parent != (entry.folder / "policies").resolve():
-        raise InputError(
-            f"{policy} has the name of another policy, '{file.stem}': give the file another name."
-        )
+        raise InputError(f"{policy} has the name of another policy, '{file.stem}': give the file another name.")
     return file.stem + parameters
 
 
@@ -209,9 +205,7 @@ def _data(package: Path) -> tuple[Path, ...]:
         return ()
     plain = [folder for folder in package.iterdir() if folder.is_dir() and not any(folder.glob("*.py"))]
     files = [file for folder in [package, *plain] for file in folder.iterdir()]
-    return tuple(
-        file for file in files if file.is_file() and file.suffix not in (".py", ".pyc", ".nbi", ".nbc", ".md")
-    )
+    return tuple(file for file in files if file.is_file() and file.suffix not in (".py", ".pyc", ".nbi", ".nbc", ".md"))
 
 
 @functools.cache

@@ -61,11 +61,7 @@ def read(folder: Path) -> Entry:
 def _refuse_unknown(raw: Any, kind: Any, where: str, place: str) -> None:
     """Walk the raw tables beside the structs and refuse the first unknown key, with the nearest known one."""
     for argument in get_args(kind):
-        if (
-            isinstance(argument, type)
-            and issubclass(argument, msgspec.Struct)
-            and get_origin(kind) is not list
-        ):
+        if isinstance(argument, type) and issubclass(argument, msgspec.Struct) and get_origin(kind) is not list:
             kind = argument  # Struct | None
     if get_origin(kind) is list and isinstance(raw, list):
         for item in raw:
@@ -93,9 +89,7 @@ def _readable(message: str, raw: Any) -> str:
             names.append(key)
         else:
             names.append(
-                f"'{here['name']}'"
-                if isinstance(here, dict) and "name" in here
-                else f"number {int(number) + 1}"
+                f"'{here['name']}'" if isinstance(here, dict) and "name" in here else f"number {int(number) + 1}"
             )
     missing = re.fullmatch(r"Object missing required field `(.+)`", text)
     if missing:
@@ -109,9 +103,7 @@ def _readable(message: str, raw: Any) -> str:
 def _validate(entry: Entry, builtin: tuple[str, ...]) -> None:
     """What types cannot say; raises InputError without the file's name."""
     if not SLUG.fullmatch(entry.slug):
-        raise InputError(
-            f"the folder's name '{entry.slug}' is not a slug: use lower case words joined by hyphens."
-        )
+        raise InputError(f"the folder's name '{entry.slug}' is not a slug: use lower case words joined by hyphens.")
     for key in ("title", "summary", "statement"):
         if not getattr(entry, key).strip():
             raise InputError(f"the key '{key}' is empty: write it.")
@@ -126,8 +118,7 @@ def _validate(entry: Entry, builtin: tuple[str, ...]) -> None:
             )
     if entry.kind == "question" and not entry.answers:
         raise InputError(
-            'a question needs answers: give the ids it answers, like answers = ["2.1-a"], '
-            'or set kind = "reproduction".'
+            'a question needs answers: give the ids it answers, like answers = ["2.1-a"], or set kind = "reproduction".'
         )
     _validate_metrics(entry)
     _validate_policies(entry, builtin)
@@ -143,9 +134,7 @@ def _validate(entry: Entry, builtin: tuple[str, ...]) -> None:
     for expected in entry.expected:
         _validate_expected(entry, expected)
     if not entry.anchors:
-        raise InputError(
-            "there is no anchor: add [[anchors]] with a special case whose value is known exactly."
-        )
+        raise InputError("there is no anchor: add [[anchors]] with a special case whose value is known exactly.")
     for anchor in entry.anchors:
         _known_policy(anchor.policy, entry, builtin, f"anchor '{anchor.name}'")
         _known_metric(anchor.metric, entry, f"anchor '{anchor.name}'")
@@ -168,19 +157,13 @@ def _validate_metrics(entry: Entry) -> None:
 def _validate_policies(entry: Entry, builtin: tuple[str, ...]) -> None:
     for stem in entry.own_policies:
         if stem in builtin:
-            raise InputError(
-                f"policies/{stem}.py has the name of a built-in policy: give the file another name."
-            )
+            raise InputError(f"policies/{stem}.py has the name of a built-in policy: give the file another name.")
         if not SLUG.fullmatch(stem):
-            raise InputError(
-                f"policies/{stem}.py is not named by a slug: use lower case words joined by hyphens."
-            )
+            raise InputError(f"policies/{stem}.py is not named by a slug: use lower case words joined by hyphens.")
     for policy in entry.all_policies:
         _known_policy(policy, entry, builtin, "policies")
     if not entry.all_policies and not all(experiment.policies for experiment in entry.experiments):
-        raise InputError(
-            "there is no policy: name some in [policies] or put a file into the folder policies."
-        )
+        raise InputError("there is no policy: name some in [policies] or put a file into the folder policies.")
 
 
 def _validate_experiment(entry: Entry, experiment: Experiment, builtin: tuple[str, ...]) -> None:
@@ -199,9 +182,7 @@ def _validate_experiment(entry: Entry, experiment: Experiment, builtin: tuple[st
         raise InputError(f"{place}: {unknown('axis x', experiment.x, experiment.grid)}")
     for policy in experiment.policies:
         _known_policy(policy, entry, builtin, place)
-    _unique(
-        f"file name of a policy in {place}", [file_name(policy) for policy in entry.policies_of(experiment)]
-    )
+    _unique(f"file name of a policy in {place}", [file_name(policy) for policy in entry.policies_of(experiment)])
     for name in TIERS:
         tier = experiment.tier(name)
         if tier.jobs < 1:
@@ -217,9 +198,7 @@ def _validate_experiment(entry: Entry, experiment: Experiment, builtin: tuple[st
                 raise InputError(f"{place}, tier {name}: {unknown('grid key', key, experiment.grid)}")
             for value in values:
                 if value not in experiment.grid[key]:
-                    raise InputError(
-                        f"{place}, tier {name}: {key} = {value} is not in the experiment's grid: add it."
-                    )
+                    raise InputError(f"{place}, tier {name}: {key} = {value} is not in the experiment's grid: add it.")
 
 
 def _validate_grid(grid: Grid, place: str) -> None:
@@ -239,15 +218,11 @@ def _validate_headline(entry: Entry) -> None:
         raise InputError(f"headline: {error}") from error
     for tier in TIERS:
         if point.index not in [p.index for p in experiment.points(tier)]:
-            raise InputError(
-                f"headline: tier {tier} of experiment '{experiment.name}' leaves that point out: keep it."
-            )
+            raise InputError(f"headline: tier {tier} of experiment '{experiment.name}' leaves that point out: keep it.")
     for role in ("floor", "ceiling"):
         policy = getattr(entry.policies, role)
         if policy and policy not in entry.policies_of(experiment):
-            raise InputError(
-                f"headline: experiment '{experiment.name}' does not run the {role} '{policy}': add it."
-            )
+            raise InputError(f"headline: experiment '{experiment.name}' does not run the {role} '{policy}': add it.")
 
 
 def _validate_expected(entry: Entry, expected: Expected) -> None:
@@ -263,9 +238,7 @@ def _validate_expected(entry: Entry, expected: Expected) -> None:
         if column not in entry.policies_of(experiment):
             raise InputError(f"{place}: {unknown('policy', column, entry.policies_of(experiment))}")
     if expected.made_by == "formula" and expected.noise:
-        raise InputError(
-            f'{place} is made by a formula and has noise: leave noise out or set made_by = "simulation".'
-        )
+        raise InputError(f'{place} is made by a formula and has noise: leave noise out or set made_by = "simulation".')
     seen = []
     for line in expected.values.strip().splitlines():
         row, *digits = line.split() or [""]

@@ -67,9 +67,7 @@ def entry(name: str) -> Entry:
     if name in questions():
         answering = [entry for entry in entries() if name in entry.answers]
         if not answering:
-            raise InputError(
-                f"no entry answers question {name} yet: `openqueues new problem NAME` starts one."
-            )
+            raise InputError(f"no entry answers question {name} yet: `openqueues new problem NAME` starts one.")
         if len(answering) > 1:
             raise InputError(
                 f"question {name} has several entries: name one of {', '.join(e.slug for e in answering)}."
@@ -135,9 +133,7 @@ def problem(entry: Entry) -> ModuleType:
     file = entry.folder / "problem.py"
     where = f"{entry.slug}/problem.py"
     if not file.is_file():
-        raise InputError(
-            f"{where} is missing: write it, with a function simulate(point, policy, seed, jobs)."
-        )
+        raise InputError(f"{where} is missing: write it, with a function simulate(point, policy, seed, jobs).")
     name = "openqueues_entry_" + entry.slug.replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=[str(entry.folder)])
     module = importlib.util.module_from_spec(spec)

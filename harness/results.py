@@ -41,12 +41,8 @@ def write(rows: Iterable[dict[str, Any]], path: Path) -> None:
     import pyarrow.parquet
 
     rows = sorted(rows, key=lambda row: tuple(row[key] for key in ORDER))
-    table = pyarrow.table(
-        {name: column([row[name] for row in rows], kind) for name, kind in COLUMNS.items()}
-    )
-    replace(
-        path, lambda target: pyarrow.parquet.write_table(table, target, compression="zstd", version="2.6")
-    )
+    table = pyarrow.table({name: column([row[name] for row in rows], kind) for name, kind in COLUMNS.items()})
+    replace(path, lambda target: pyarrow.parquet.write_table(table, target, compression="zstd", version="2.6"))
 
 
 def column(values: Iterable[Any], kind: str) -> Any:
@@ -60,9 +56,7 @@ def column(values: Iterable[Any], kind: str) -> Any:
         buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts))]
         return pyarrow.Array.from_buffers(pyarrow.string(), len(texts), buffers)
     arrow = {"int64": pyarrow.int64(), "float64": pyarrow.float64()}[kind]
-    return pyarrow.Array.from_buffers(
-        arrow, len(values), [None, pyarrow.py_buffer(np.array(values, dtype=kind))]
-    )
+    return pyarrow.Array.from_buffers(arrow, len(values), [None, pyarrow.py_buffer(np.array(values, dtype=kind))])
 
 
 def write_json(content: Any, path: Path) -> None:
@@ -199,9 +193,7 @@ def load(folder: str | Path) -> pandas.DataFrame:
         try:
             table = pyarrow.parquet.ParquetFile(file).read()
         except (OSError, pyarrow.ArrowException) as error:
-            raise InputError(
-                f"{file} is not readable as Parquet: remove it and run its entry again."
-            ) from error
+            raise InputError(f"{file} is not readable as Parquet: remove it and run its entry again.") from error
         if table.column_names != list(COLUMNS):
             raise InputError(f"{file} is not a table of results: remove it and run its entry again.")
         tables.append(table)

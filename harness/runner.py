@@ -83,9 +83,7 @@ def run_cell(
                 values, status, message = future.result()
                 if message:
                     messages[(point.index, replication)] = message
-                rows += _rows(
-                    entry, experiment, cell.policy, point, replication, seed, size.jobs, values, status
-                )
+                rows += _rows(entry, experiment, cell.policy, point, replication, seed, size.jobs, values, status)
                 report(done, len(tasks))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

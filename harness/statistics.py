@@ -177,9 +177,7 @@ def _simulated_score(entry: Entry, here: pandas.DataFrame, policy: str) -> tuple
     mean, width = float(values.mean()), halfwidth(values.to_numpy())
     nothing = (np.nan, np.nan, mean, width, "simulation")
     floor = _values(here, entry.policies.floor)
-    ceiling = (
-        _values(here, entry.policies.ceiling) if entry.policies.ceiling else _bound(here, policy, values)
-    )
+    ceiling = _values(here, entry.policies.ceiling) if entry.policies.ceiling else _bound(here, policy, values)
     if (
         floor is None
         or ceiling is None

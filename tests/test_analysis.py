@@ -250,9 +250,7 @@ def test_ranks_that_change_with_age(sizes, noise, policy):
         assert got == pytest.approx(by_definition(sizes, noise, 0.8, policy, x, y), rel=1e-8)
 
 
-@pytest.mark.parametrize(
-    "policy", ["spjf", "pspjf", "sprpt", "bounce", "onebit", "kbit", "kbit:preemptive=false"]
-)
+@pytest.mark.parametrize("policy", ["spjf", "pspjf", "sprpt", "bounce", "onebit", "kbit", "kbit:preemptive=false"])
 @pytest.mark.parametrize("noise", ["uniform:a=0.5", "lognormal:sigma=1", "exponential"])
 def test_mean_is_the_mean_of_the_conditional_means(noise, policy):
     """A Gauss rule over (size, noise) of its own; kinks of the conditional means end its panels."""
@@ -295,9 +293,7 @@ def explicit_thresholds(joint, policy):
 
 
 @pytest.mark.parametrize("load", [0.5, 0.9])
-@pytest.mark.parametrize(
-    "sizes", ["exponential", "weibull:shape=0.5", "uniform", "pareto:alpha=1.5,ratio=1e4"]
-)
+@pytest.mark.parametrize("sizes", ["exponential", "weibull:shape=0.5", "uniform", "pareto:alpha=1.5,ratio=1e4"])
 @pytest.mark.parametrize(
     ("noisy", "exact"),
     [("spjf", "sjf"), ("pspjf", "psjf"), ("sprpt", "srpt"), ("bounce", "srpt"), ("onebit", "onebit-true")],
@@ -306,8 +302,7 @@ def test_noise_that_vanishes_leaves_exact_predictions(sizes, load, noisy, exact)
     """With N within a of 1 the difference is of the order of a, so that it falls with a, to nothing."""
     limit = mean_response(joint_law(sizes, "exact"), load, exact).mean_response
     gaps = [
-        mean_response(joint_law(sizes, f"uniform:a={a}"), load, noisy).mean_response / limit - 1
-        for a in (1e-2, 1e-4)
+        mean_response(joint_law(sizes, f"uniform:a={a}"), load, noisy).mean_response / limit - 1 for a in (1e-2, 1e-4)
     ]
     assert abs(gaps[0]) < 0.02
     assert abs(gaps[1]) < 0.02 * abs(gaps[0]) + 1e-9
@@ -432,8 +427,7 @@ def test_best_threshold_is_global(joint, load, preemptive):
     mode = "" if preemptive else ",preemptive=false"
     best = mean_response(joint, load, f"onebit:preemptive={str(preemptive).lower()}").mean_response
     tried = [
-        mean_response(joint, load, f"onebit:threshold={t}{mode}").mean_response
-        for t in np.geomspace(1e-3, 500, 150)
+        mean_response(joint, load, f"onebit:threshold={t}{mode}").mean_response for t in np.geomspace(1e-3, 500, 150)
     ]
     assert best <= min(tried) <= 1.01 * best
 

@@ -100,8 +100,7 @@ POLICY_FILES = {
     "mine": HEAD + GOOD_RANK,
     "sprpt": HEAD + GOOD_RANK,
     "nan": HEAD + '\n\n\ndef rank(predicted):\n    return float("nan")\n',
-    "later-nan": HEAD
-    + "\n\n\ndef rank(predicted):\n    return predicted if predicted > 0.5 else float('nan')\n",
+    "later-nan": HEAD + "\n\n\ndef rank(predicted):\n    return predicted if predicted > 0.5 else float('nan')\n",
     "text": HEAD + '\n\n\ndef rank(predicted):\n    return "fast"\n',
     "raises": HEAD + "\n\n\ndef rank(predicted):\n    return 1 / 0\n",
     "syntax": '"""A policy."""\n\nSEES = ("predicted",)\ndef rank(predicted:\n',
@@ -184,11 +183,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if "__pycache__" not in path.parts
-    }
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if "__pycache__" not in path.parts}
     return {name: path.read_bytes() if path.is_file() else b"" for name, path in found.items()}
 
 
@@ -207,9 +202,7 @@ def refused(folder: Path, command: str, capfd) -> str:
     return line
 
 
-@pytest.mark.parametrize(
-    ("command", "sentence"), COMMANDS, ids=[command or "nothing" for command, _ in COMMANDS]
-)
+@pytest.mark.parametrize(("command", "sentence"), COMMANDS, ids=[command or "nothing" for command, _ in COMMANDS])
 def test_command(folder, capfd, command, sentence):
     assert sentence in refused(folder, command, capfd)
 

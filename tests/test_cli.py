@@ -73,8 +73,7 @@ def test_run_shows_progress_and_keeps_what_is_finished(problems, tmp_path):
     assert first.returncode == 0 and first.stdout == ""
     lines = first.stderr.splitlines()
     assert [line.rpartition(":")[0] for line in lines[:4]] == [
-        f"[{number}/4] tiny loads {policy}"
-        for number, policy in enumerate(("fcfs", "srpt", "sprpt", "mine"), 1)
+        f"[{number}/4] tiny loads {policy}" for number, policy in enumerate(("fcfs", "srpt", "sprpt", "mine"), 1)
     ]
     assert all(line.endswith(" s") for line in lines[:4]) and lines[4].startswith("4 cells in ")
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*.*")}
@@ -162,9 +161,7 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "instead", "sentence"), BROKEN, ids=[broken[3] for broken in BROKEN]
-)
+@pytest.mark.parametrize(("name", "text", "instead", "sentence"), BROKEN, ids=[broken[3] for broken in BROKEN])
 def test_check_says_what_is_wrong(problems, name, text, instead, sentence):
     file = problems / "tiny" / name
     content = file.read_text()
@@ -193,9 +190,7 @@ def test_blindness_is_tested(problems, monkeypatch, policy, column):
     honest = registry.policy(entry, policy)
     assert blindness(entry, policy) == []
     monkeypatch.setattr(registry, "policy", lambda entry, name: replace(honest, sees=("age", "arrival")))
-    assert any(
-        f"does not have '{column}' in SEES, but depends on it" in said for said in blindness(entry, policy)
-    )
+    assert any(f"does not have '{column}' in SEES, but depends on it" in said for said in blindness(entry, policy))
 
 
 @pytest.mark.parametrize("policy", ["fcfs", "lcfs", "ps", "las", "mine"])
@@ -313,9 +308,7 @@ def test_table_1_in_one_call():
 
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     policies = [
-        word
-        for name in ("fcfs", "sjf", "spjf", "psjf", "pspjf", "srpt", "sprpt")
-        for word in ("--policy", name)
+        word for name in ("fcfs", "sjf", "spjf", "psjf", "pspjf", "srpt", "sprpt") for word in ("--policy", name)
     ]
     rows = json.loads(done("mg1", "--load", 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *policies, "--json"))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

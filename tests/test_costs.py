@@ -58,9 +58,7 @@ def test_kernel_serves_every_job_as_its_twin(tmp_path, joint, model):
     file = tmp_path / "every.py"
     file.write_text(EVERY)
     policy, n = read_policy(str(file)), 1500
-    costs = Costs(
-        model=model, cheap=0.05, full=0.2, window=0.3, rate=0.9, stations=2, station_time=0.7
-    )
+    costs = Costs(model=model, cheap=0.05, full=0.2, window=0.3, rate=0.9, stations=2, station_time=0.7)
     theta = resolve(policy, joint, 0.7)
     server = Predicting(policy, theta, joint, 0.7, 5, costs)
     rng = np.random.default_rng(7)
@@ -90,9 +88,7 @@ def estimate(joint, load, run, jobs, replications=12):
     """Mean cost and its standard error, with FCFS on the same jobs, whose mean is known, as a control."""
     with ThreadPoolExecutor(2) as pool:
         costs = np.array(list(pool.map(run, range(replications))))
-        plain = [
-            simulate_single(joint, load, "fcfs", seed, jobs)["mean_response"] for seed in range(replications)
-        ]
+        plain = [simulate_single(joint, load, "fcfs", seed, jobs)["mean_response"] for seed in range(replications)]
     control = np.array(plain) - mean_response(joint, load, "fcfs").mean_response
     design = np.column_stack([np.ones(replications), control])
     coefficients, residual, *_ = np.linalg.lstsq(design, costs, rcond=None)

@@ -101,6 +101,4 @@ def test_what_a_replication_reads_is_what_its_cell_depends_on(entry, opened):
 def test_a_policy_that_knows_all_is_only_a_reference_point(entry):
     if entry.policies.floor is None:
         pytest.skip("the entry has no floor")
-    assert registry.information(entry, entry.policies.floor) == "blind", (
-        "the floor is what blind service gives"
-    )
+    assert registry.information(entry, entry.policies.floor) == "blind", "the floor is what blind service gives"

@@ -31,9 +31,7 @@ def test_conda_and_uv_users_get_the_same_packages():
     said |= dict(requirement(text) for text in pip if not text.startswith("-e"))
     assert said == {NAMES.get(name, name): bounds for name, bounds in wanted.items()}
     assert "-e ." in pip
-    assert {"conda-forge", "bioconda"} <= set(
-        yaml.safe_load((ROOT / "environment.yml").read_text())["channels"]
-    )
+    assert {"conda-forge", "bioconda"} <= set(yaml.safe_load((ROOT / "environment.yml").read_text())["channels"])
 
 
 def test_the_lock_file_belongs_to_the_project_file():

@@ -63,9 +63,7 @@ def test_models_know_nothing_above_themselves(path):
 @pytest.mark.parametrize("path", modules("problems"), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_entries_know_the_models_their_own_folder_and_what_the_hashes_count(path):
     """Versions of these libraries are part of a cell's hash; of another one they would not be."""
-    strange = {
-        name for name in foreign(path, set(plan.LIBRARIES)) if not name.startswith("openqueues.models")
-    }
+    strange = {name for name in foreign(path, set(plan.LIBRARIES)) if not name.startswith("openqueues.models")}
     assert {name for name in strange if not (name.startswith(".") and not name.startswith(".."))} == set()
 
 

@@ -118,9 +118,7 @@ def test_least_attained_service_shares_among_the_youngest():
 
 def test_processor_sharing_shares_among_all():
     gaps, sizes, predictions = trace(6)
-    slow = slow_queue.by_sharing(
-        lambda age: dict.fromkeys(age, 1 / len(age)), np.cumsum(gaps).tolist(), sizes.tolist()
-    )
+    slow = slow_queue.by_sharing(lambda age: dict.fromkeys(age, 1 / len(age)), np.cumsum(gaps).tolist(), sizes.tolist())
     np.testing.assert_allclose(kernel_response("ps", (), gaps, sizes, predictions), slow, rtol=1e-9)
 
 
@@ -150,9 +148,7 @@ RISING = {
 def test_ranks_that_rise_to_a_waiting_jobs_and_stay_there_leave_the_tie_to_arrival():
     # Predictions of three values: a bounced job rises to the rank of the waiting ones of its own class.
     gaps, sizes, predictions = trace(8, load=0.8, jobs=150)
-    predictions = np.array([0.1, 0.49467490757109506, 1.2269108706225298])[
-        np.searchsorted([0.3, 0.8], predictions)
-    ]
+    predictions = np.array([0.1, 0.49467490757109506, 1.2269108706225298])[np.searchsorted([0.3, 0.8], predictions)]
     fast = kernel_response("bounce", (), gaps, sizes, predictions)
     arrivals = np.cumsum(gaps).tolist()
     rank = RISING["bounce"][1]

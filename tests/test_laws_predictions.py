@@ -49,8 +49,7 @@ def test_noise_formulas_agree_with_each_other(text):
         ends = sorted({low, *(p for p in (0.1, 1.0, 5.0) if low < p < end), end})
         parts = zip(ends, ends[1:], strict=False)
         return sum(
-            integrate.quad(lambda v: v**k * float(noise.pdf(v)), a, b, epsabs=1e-14, epsrel=1e-12)[0]
-            for a, b in parts
+            integrate.quad(lambda v: v**k * float(noise.pdf(v)), a, b, epsabs=1e-14, epsrel=1e-12)[0] for a, b in parts
         )
 
     for v in (0.3, 0.8, 1.0, 1.7):

@@ -129,9 +129,7 @@ def test_the_same_seed_trains_and_serves_alike_and_a_training_set_is_the_seeds_o
     assert first == second
     assert first["mean_response"] != other["mean_response"]
     joint, threshold = problem._law("exponential", 0.8)
-    learners = [
-        problem.trained(joint, threshold, "full", 50, read_policy(own("log")), 0.8, seed) for seed in (1, 2)
-    ]
+    learners = [problem.trained(joint, threshold, "full", 50, read_policy(own("log")), 0.8, seed) for seed in (1, 2)]
     assert not np.allclose(learners[0].weights, learners[1].weights)
 
 

@@ -178,9 +178,7 @@ def test_load_refuses_what_is_no_result(tmp_path):
         results.load(tmp_path)
 
 
-def test_own_files_may_be_imported_and_results_do_not_depend_on_where_the_entry_lies(
-    problems, tmp_path, monkeypatch
-):
+def test_own_files_may_be_imported_and_results_do_not_depend_on_where_the_entry_lies(problems, tmp_path, monkeypatch):
     first = make(tmp_path / "a", policies=("mine",))
     moved = tmp_path / "elsewhere"
     shutil.copytree(problems, moved)

@@ -207,9 +207,7 @@ def test_first_come_first_served_with_impatient_jobs_obeys_erlang_a(k, load, pat
     joint, exact = joint_law("exponential", "exact"), erlang_a(k, load, patience)
     spec = f"exponential:mean={patience}"
     for metric in ("abandoned_share", "mean_wait", "mean_response", "throughput"):
-        value, error = estimate(
-            lambda seed: impatient.simulate(joint, load, k, spec, "fcfs", seed, 50_000), 8, metric
-        )
+        value, error = estimate(lambda seed: impatient.simulate(joint, load, k, spec, "fcfs", seed, 50_000), 8, metric)
         assert abs(value - exact[metric]) <= 5 * error
         assert error < 0.02 * exact[metric]
 

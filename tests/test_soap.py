@@ -26,9 +26,7 @@ RANKS = {
     "sprpt": Rank(lambda x, y, a: y - a),
     "pspjf": Rank(lambda x, y, a: y + 0 * a),
     "spjf": Rank(lambda x, y, a: np.where(a == 0, y, -np.inf)),
-    "bounce": Rank(
-        lambda x, y, a: np.minimum(np.abs(y - a), y), knots=lambda x, y: np.stack((y, 2 * y), axis=1)
-    ),
+    "bounce": Rank(lambda x, y, a: np.minimum(np.abs(y - a), y), knots=lambda x, y: np.stack((y, 2 * y), axis=1)),
 }
 
 

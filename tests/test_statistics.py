@@ -19,9 +19,7 @@ VALUES = {
 }
 
 
-def frame(
-    values=VALUES, point=0, exact=None, status="ok", metric="mean_response", experiment="loads", bound=None
-):
+def frame(values=VALUES, point=0, exact=None, status="ok", metric="mean_response", experiment="loads", bound=None):
     """Rows of results made by hand."""
     rows = []
     shared = {"problem": "tiny", "version": 1, "experiment": experiment, "point": point, "metric": metric}
@@ -125,9 +123,7 @@ def test_paired_differences_use_common_random_numbers():
     assert row["halfwidth"] == pytest.approx((high - low) / 2)
     assert row["relative"] == pytest.approx(gaps.mean() / np.mean(VALUES["sprpt"]))
     # Pairing pays: the interval is narrower than that of independent runs.
-    apart = math.hypot(
-        statistics.halfwidth(np.array(VALUES["fcfs"])), statistics.halfwidth(np.array(VALUES["sprpt"]))
-    )
+    apart = math.hypot(statistics.halfwidth(np.array(VALUES["fcfs"])), statistics.halfwidth(np.array(VALUES["sprpt"])))
     assert row["halfwidth"] < 0.75 * apart
 
 
@@ -138,9 +134,7 @@ def test_pairs_do_not_mix_seeds():
 
 
 def test_paired_is_nan_where_a_replication_is_unstable_and_refuses_unknown_names():
-    row = only(
-        statistics.paired(frame(status={("fcfs", 0): "unstable"}), "fcfs", "sprpt", "mean_response"), point=0
-    )
+    row = only(statistics.paired(frame(status={("fcfs", 0): "unstable"}), "fcfs", "sprpt", "mean_response"), point=0)
     assert math.isnan(row["difference"]) and math.isnan(row["halfwidth"])
     with pytest.raises(InputError, match="did you mean 'sprpt'"):
         statistics.paired(frame(), "fcfs", "sprtp", "mean_response")
@@ -152,9 +146,7 @@ def test_paired_is_nan_where_a_replication_is_unstable_and_refuses_unknown_names
 def test_score_is_zero_at_the_floor_and_one_at_the_ceiling(entry):
     table = statistics.score(entry, frame())
     assert table["policy"].tolist() == ["fcfs", "srpt", "sprpt"]
-    assert only(table, policy="fcfs")["score"] == 0 and only(table, policy="srpt")["score"] == pytest.approx(
-        1
-    )
+    assert only(table, policy="fcfs")["score"] == 0 and only(table, policy="srpt")["score"] == pytest.approx(1)
     for end in ("fcfs", "srpt"):
         assert only(table, policy=end)["halfwidth"] == pytest.approx(0, abs=1e-12)
     means = {policy: np.mean(values) for policy, values in VALUES.items()}
@@ -186,9 +178,7 @@ def test_exact_values_give_an_exact_score(entry):
 
 
 def test_a_score_is_not_mixed_of_exact_and_simulated_numbers(entry):
-    row = only(
-        statistics.score(entry, frame(exact={"fcfs": (10.0, 0.0), "srpt": (3.0, 0.0)})), policy="sprpt"
-    )
+    row = only(statistics.score(entry, frame(exact={"fcfs": (10.0, 0.0), "srpt": (3.0, 0.0)})), policy="sprpt")
     assert row["source"] == "simulation" and row["mean"] == pytest.approx(np.mean(VALUES["sprpt"]))
 
 
@@ -207,14 +197,10 @@ def test_rows_of_one_board_have_one_source(entry):
 
 
 def test_there_is_no_score_without_a_gap_or_with_an_unstable_run(entry):
-    flat = frame(
-        {policy: VALUES["fcfs"][::sign] for policy, sign in (("fcfs", 1), ("sprpt", 1), ("srpt", -1))}
-    )
+    flat = frame({policy: VALUES["fcfs"][::sign] for policy, sign in (("fcfs", 1), ("sprpt", 1), ("srpt", -1))})
     assert statistics.score(entry, flat)["score"].isna().all()
     table = statistics.score(entry, frame(status={("sprpt", 0): "unstable"}))
-    assert math.isnan(only(table, policy="sprpt")["score"]) and math.isnan(
-        only(table, policy="sprpt")["mean"]
-    )
+    assert math.isnan(only(table, policy="sprpt")["score"]) and math.isnan(only(table, policy="sprpt")["mean"])
     assert only(table, policy="srpt")["score"] == pytest.approx(1)
 
 
@@ -251,9 +237,7 @@ def test_a_formula_must_round_to_the_print(entry, exact, verdict):
 
 
 def test_our_own_error_is_allowed_for(entry):
-    assert (
-        only(judged(entry, exact={"fcfs": (2.0008, 5e-4)}), policy="fcfs", row="0.50")["verdict"] == "agrees"
-    )
+    assert only(judged(entry, exact={"fcfs": (2.0008, 5e-4)}), policy="fcfs", row="0.50")["verdict"] == "agrees"
 
 
 def simulated(entry, noise):
@@ -268,9 +252,7 @@ def test_a_simulated_print_may_miss_by_its_noise(entry, noise, verdict):
     assert only(rows, policy="fcfs", row="0.50")["verdict"] == verdict
 
 
-@pytest.mark.parametrize(
-    ("spread", "verdict"), [(0.0005, "agrees"), (0.05, "cannot tell")], ids=["narrow", "wide"]
-)
+@pytest.mark.parametrize(("spread", "verdict"), [(0.0005, "agrees"), (0.05, "cannot tell")], ids=["narrow", "wide"])
 def test_without_an_exact_value_our_interval_must_be_narrow(entry, spread, verdict):
     values = {"fcfs": [2 - spread, 2 + spread, 2 - spread, 2 + spread]}
     row = only(judged(simulated(entry, 0.01), values=values), policy="fcfs", row="0.50")
@@ -278,9 +260,7 @@ def test_without_an_exact_value_our_interval_must_be_narrow(entry, spread, verdi
 
 
 def test_far_off_differs_without_an_exact_value(entry):
-    row = only(
-        judged(simulated(entry, 0.01), values={"fcfs": [3.0, 3.001, 2.999]}), policy="fcfs", row="0.50"
-    )
+    row = only(judged(simulated(entry, 0.01), values={"fcfs": [3.0, 3.001, 2.999]}), policy="fcfs", row="0.50")
     assert row["verdict"] == "differs"
 
 

@@ -105,9 +105,7 @@ def test_parsing_loads_no_compiler_and_no_entry(problems, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused_in_a_sentence(setting, sentence):
-    done = subprocess.run(
-        [SNAKEMAKE, "-n", "--config", setting], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([SNAKEMAKE, "-n", "--config", setting], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -33,9 +33,7 @@ class Data(NamedTuple):
         for key in [*experiment.fixed, *experiment.grid]:
             rows[key] = [points[index][key] for index in rows["point"]]
         rank = {policy: place for place, policy in enumerate(self.entry.policies_of(experiment))}
-        return (
-            rows.assign(_rank=rows["policy"].map(rank)).sort_values(["point", "_rank"]).drop(columns="_rank")
-        )
+        return rows.assign(_rank=rows["policy"].map(rank)).sort_values(["point", "_rank"]).drop(columns="_rank")
 
 
 def load(entry: Entry, tier: str, folder: str | Path) -> Data:
@@ -62,9 +60,7 @@ def board(data: Data) -> list[dict]:
     Policies whose files are malformed have no class, so they are left out.
     """
     entry = data.entry
-    named = dict.fromkeys(
-        [*entry.all_policies, *(p for e in entry.experiments for p in entry.policies_of(e))]
-    )
+    named = dict.fromkeys([*entry.all_policies, *(p for e in entry.experiments for p in entry.policies_of(e))])
     malformed = {policy for policy in named if about(entry, policy)[1] == MALFORMED}
     experiments = [
         msgspec.structs.replace(e, policies=[p for p in entry.policies_of(e) if p not in malformed])

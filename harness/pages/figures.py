@@ -36,9 +36,7 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def draw(
-    experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]
-) -> list[Drawing]:
+def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]) -> list[Drawing]:
     """Figures of one metric of an experiment; several when the grid has too many panels for one.
 
     `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without a
@@ -47,9 +45,7 @@ def draw(
     data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
     if data.empty:
         return []
-    if (
-        data[experiment.x].nunique() == 1
-    ):  # a tier may leave one value of the axis: take the next key that varies
+    if data[experiment.x].nunique() == 1:  # a tier may leave one value of the axis: take the next key that varies
         varying = [key for key in experiment.grid if data[key].nunique() > 1]
         experiment = msgspec.structs.replace(experiment, x=(varying or [experiment.x])[0])
     keys = [key for key in experiment.grid if key != experiment.x and data[key].nunique() > 1]
@@ -86,11 +82,7 @@ def _one(
     columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
     rows = math.ceil(len(combinations) / columns)
     categories = 0 if numeric else len(_values(experiment, data, experiment.x))
-    height = (
-        (4.2 if len(combinations) == 1 else 3.0)
-        if numeric
-        else 0.9 + (0.25 + 0.035 * len(policies)) * categories
-    )
+    height = (4.2 if len(combinations) == 1 else 3.0) if numeric else 0.9 + (0.25 + 0.035 * len(policies)) * categories
     figure = style.figure(WIDTH, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=not numeric)
     order = _order(data, policies, experiment)
@@ -106,9 +98,7 @@ def _one(
         if numeric:
             _lines(axis, experiment, part, order, scaled)
             axis.set_xlabel(_axis_name(experiment.x, heavy) if place >= len(combinations) - columns else "")
-            axis.set_ylabel(
-                _metric_name(metric, scaled, height) if place % columns == 0 else ""
-            )
+            axis.set_ylabel(_metric_name(metric, scaled, height) if place % columns == 0 else "")
         else:
             _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
             axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
@@ -146,9 +136,7 @@ def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) 
     return sorted(policies, key=lambda policy: (-best.get(policy, -math.inf), policy))
 
 
-def _lines(
-    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool
-) -> None:
+def _lines(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool) -> None:
     heavy = _heavy(experiment, data)
     place = (lambda x: 1 / (1 - x)) if heavy else (lambda x: x)
     for layer, policy in enumerate(policies):
@@ -179,9 +167,7 @@ def _lines(
                 **common,
             )
         else:
-            axis.plot(
-                place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common
-            )
+            axis.plot(place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common)
     values = sorted({value for value in data[experiment.x]})
     if heavy and len(values) > 1:
         axis.set_xscale("log")
@@ -223,9 +209,7 @@ def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
     return labels[::-1]
 
 
-def _rows(
-    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], categories: list
-) -> None:
+def _rows(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], categories: list) -> None:
     """A row per category, in it a mark per policy with its interval."""
     spread = np.linspace(-0.28, 0.28, len(policies)) if len(policies) > 1 else [0.0]
     row = {value: place for place, value in enumerate(categories)}
@@ -330,9 +314,7 @@ def _label_lines(axis: Axes, policies: list[str]) -> None:
 
 
 def _words(chosen: dict) -> str:
-    return ", ".join(
-        str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items()
-    )
+    return ", ".join(str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items())
 
 
 def _axis_name(key: str, heavy: bool) -> str:

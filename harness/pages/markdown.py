@@ -75,9 +75,7 @@ def tabs(items: Sequence[tuple[str, str]]) -> str:
     """Content behind tabs; a single item stands as it is."""
     if len(items) == 1:
         return items[0][1]
-    return directive(
-        "tab-set", "", "\n".join(directive("tab-item", name, content) for name, content in items)
-    )
+    return directive("tab-set", "", "\n".join(directive("tab-item", name, content) for name, content in items))
 
 
 def fold(title: str, content: str) -> str:

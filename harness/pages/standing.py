@@ -180,5 +180,3 @@ def _headlines(scored: list[tuple[Entry, list[dict]]]):
     present = {item["information"] for _, scores in scored for item in scores}
     style.legend_of_classes(drawing, [name for name in style.CLASSES if name in present])
     return drawing
-
-

@@ -1,7 +1,7 @@
 """Response times of M/G/1 without simulation: any law of sizes and of predictions, any of the policies.
 
-    mean_response(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt").mean_response
-    quantiles(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt", (0.5, 0.99))[0.99]
+mean_response(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt").mean_response
+quantiles(joint_law("weibull:shape=0.5", "exponential"), 0.9, "sprpt", (0.5, 0.99))[0.99]
 """
 
 from openqueues.models.analysis.api import (

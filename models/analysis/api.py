@@ -116,9 +116,7 @@ def bucket_thresholds(
     return read_thresholds(queue, bits, preemptive, thresholds)
 
 
-def ratio_to_srpt(
-    joint: JointLaw, load: float, policy: str, mean: tuple[float, float]
-) -> tuple[float, float]:
+def ratio_to_srpt(joint: JointLaw, load: float, policy: str, mean: tuple[float, float]) -> tuple[float, float]:
     """(ratio, error) of the mean response time of a policy, given with its error, to that of SRPT on the same sizes."""
     value, error = mean
     best = mean_response(joint, load, "srpt")

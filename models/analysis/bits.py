@@ -51,8 +51,7 @@ def read_thresholds(queue: Queue, bits: int, preemptive: bool, given: float | st
         )
     if len(cuts) > classes - 1:
         raise InputError(
-            f"{len(cuts)} thresholds were given, but bits={bits:g} makes {classes} classes: give at most"
-            f" {classes - 1}."
+            f"{len(cuts)} thresholds were given, but bits={bits:g} makes {classes} classes: give at most {classes - 1}."
         )
     return cuts
 

@@ -55,9 +55,7 @@ class ClassPredictions(Discrete):
 
     def bounce(self):
         """A job of larger class is served at rank at most y while its age is within y of its prediction."""
-        return self._service(
-            lambda part, y: np.minimum(part, 2 * y), lambda rate, x, y: bounced(self, rate, x, y)
-        )
+        return self._service(lambda part, y: np.minimum(part, 2 * y), lambda rate, x, y: bounced(self, rate, x, y))
 
     def _service(self, recycled_part, residence):
         def recycled_at(y):

@@ -24,17 +24,17 @@ def _sure(x):
     return np.ones_like(x)
 
 
-def skip_plan(
-    queue: Queue, threshold: float, cost1: float, cost2: float, model: str, window: float
-) -> Plan:
+def skip_plan(queue: Queue, threshold: float, cost1: float, cost2: float, model: str, window: float) -> Plan:
     """SkipPredict; the cheap bit is that of a second prediction, independent of the full one given the size."""
     noise = noise_of(queue)
     if noise is None:
+
         def long(x):
             return (x >= threshold).astype(float)
 
         kinks = (threshold,)
     else:
+
         def long(x):
             return 1 - noise.cdf(threshold / x)
 
@@ -63,9 +63,7 @@ def skip_plan(
 
     branches = (
         Branch(short, lambda x: bit(x) + np.maximum(x - window, 0.0), _none),
-        Branch(
-            long, bit, lambda x: np.clip(x - window, 0.0, window) * slow2, 2 * window, window * (slow1 + slow2)
-        ),
+        Branch(long, bit, lambda x: np.clip(x - window, 0.0, window) * slow2, 2 * window, window * (slow1 + slow2)),
     )
     return Plan(branches, (*kinks, window, 2 * window))
 

@@ -135,9 +135,7 @@ class NoisyPredictions(Ranking):
         return Service(
             recycled=recycled,
             recycled_at=lambda y: self._beyond_zero(recycled, y),
-            mean_residence=lambda rate: float(
-                (passing / (1 - rate * self.upto[1])) @ self.grid.weights + late
-            ),
+            mean_residence=lambda rate: float((passing / (1 - rate * self.upto[1])) @ self.grid.weights + late),
             residence=self._fall,
         )
 

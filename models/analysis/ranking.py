@@ -114,9 +114,7 @@ class SizesWithDensity(Ranking):
         return Service(
             recycled=self.points**2 * self.tail,
             recycled_at=lambda y: y**2 * self.law.sf(y),
-            mean_residence=lambda rate: float(
-                (self.tail / (1 - rate * self.upto[1])) @ self.grid.weights
-            ),
+            mean_residence=lambda rate: float((self.tail / (1 - rate * self.upto[1])) @ self.grid.weights),
             residence=self._fall,
         )
 

@@ -105,4 +105,3 @@ def probabilities(u: ArrayLike) -> Array:
     """u with everything outside [0, 1] turned into NaN."""
     u = floats(u)
     return np.where((u >= 0) & (u <= 1), u, np.nan)
-

@@ -49,9 +49,7 @@ def partition(sizes: SizeLaw, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     # P(S < edge) and not P(S <= edge): they differ for discrete sizes.
     below = np.nextafter(edges, -np.inf)
     upper = np.concatenate(([False], sizes.cdf(below) > 0.5))
-    share, work = (
-        np.where(upper, _from_above(sizes, k, below), _from_below(sizes, k, below)) for k in (0, 1)
-    )
+    share, work = (np.where(upper, _from_above(sizes, k, below), _from_below(sizes, k, below)) for k in (0, 1))
     full = share > 0
     kept = np.flatnonzero(full)
     # Between two full classes the edge below the upper one still separates them.

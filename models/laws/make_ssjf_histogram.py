@@ -1,6 +1,6 @@
 """Make data/ssjf_histogram.csv from the full table of true lengths and announced classes.
 
-    python -m openqueues.models.laws.make_ssjf_histogram FILE OUT
+python -m openqueues.models.laws.make_ssjf_histogram FILE OUT
 """
 
 from __future__ import annotations

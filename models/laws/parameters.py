@@ -26,9 +26,7 @@ class Parameters:
         self._known[name] = None
         return name in self._left
 
-    def number(
-        self, name: str, default: float | None = None, *, right: str, valid: Callable[[float], bool]
-    ) -> float:
+    def number(self, name: str, default: float | None = None, *, right: str, valid: Callable[[float], bool]) -> float:
         """A finite number for which `valid` holds; `right` says in words which numbers those are."""
         if not self.has(name):
             if default is None:
@@ -60,9 +58,7 @@ class Parameters:
 
     def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
         right = f"a whole number from {low} to {high}"
-        return int(
-            self.number(name, default, right=right, valid=lambda v: low <= v <= high and v == int(v))
-        )
+        return int(self.number(name, default, right=right, valid=lambda v: low <= v <= high and v == int(v)))
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         if not self.has(name):

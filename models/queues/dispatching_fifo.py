@@ -77,9 +77,7 @@ def serve(theta, needs, everyone, gaps, sizes, predictions, routing, rings, head
                 head, length = leave(rings[q], heads[q], lengths[q], arrival)
                 heads[q], lengths[q] = head, length
                 if needs > 1:
-                    work, foreseen, same, shorter, longer, ahead = look(
-                        rings[q], head, length, arrival, predicted
-                    )
+                    work, foreseen, same, shorter, longer, ahead = look(rings[q], head, length, arrival, predicted)
             turn = (q - total) % n
             score = decide_of(
                 size, predicted, arrival, 0.0, lengths[q], work, foreseen, same, shorter, longer, ahead, turn, theta

@@ -135,9 +135,7 @@ def serve(theta, needs, everyone, until, gaps, sizes, predictions, routing, heap
                     waits[q] = advance(heaps[q], waits[q], job, arrival, count, done)
                 number = waits[q] + (1 if job[END] < math.inf else 0)
                 if needs > 1:
-                    work, foreseen, same, shorter, longer, ahead = look(
-                        heaps[q], waits[q], job, arrival, predicted
-                    )
+                    work, foreseen, same, shorter, longer, ahead = look(heaps[q], waits[q], job, arrival, predicted)
             turn = (q - total) % n
             score = decide_of(
                 size, predicted, arrival, 0.0, number, work, foreseen, same, shorter, longer, ahead, turn, theta

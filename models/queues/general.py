@@ -155,9 +155,7 @@ def refuse(jobs, slot, clock):
 
 
 @njit(cache=True, nogil=True)
-def serve(
-    theta, gaps, sizes, predictions, heap, jobs, group, free, stack, clock, count, drain, done
-):
+def serve(theta, gaps, sizes, predictions, heap, jobs, group, free, stack, clock, count, drain, done):
     """Serve the arrivals of one chunk; with `drain`, serve on until the system is empty.
 
     As the falling kernel, with heap (m, 3), jobs (m, 8), group (m,), free (m,) and stack (m, 5). The jobs in
@@ -212,9 +210,7 @@ def serve(
                     if straight:
                         level += budget / pace
                     else:
-                        level = level_after(
-                            jobs, group, start, start + members, level, target, needed, budget, theta
-                        )
+                        level = level_after(jobs, group, start, start + members, level, target, needed, budget, theta)
                         settle(jobs, group, start, start + members, level, theta)
                     area_number += present * budget if i < n else 0.0
                     now = arrival

@@ -274,9 +274,7 @@ def _chunks(
                 whole, part = np.divmod(upto, period)
                 high = 0.5 * period * (1 + swing)
                 busy = part < high
-                times = whole * period + np.where(
-                    busy, part / (1 + swing), 0.5 * period + (part - high) / (1 - swing)
-                )
+                times = whole * period + np.where(busy, part / (1 + swing), 0.5 * period + (part - high) / (1 - swing))
                 gaps = np.diff(times, prepend=now)
                 loads *= np.where(busy, 1 + swing, 1 - swing)
                 work, now = upto[-1], times[-1]

@@ -161,8 +161,7 @@ def serve(
                     away = leave_for_station(jobs, running, sent, away, stations, now, costs)
                     running = -1
                 if waiting > 0 and (
-                    running < 0
-                    or not goes_before(job[RANK], job[ARRIVAL], heap[0, RANK], heap[0, ARRIVAL])
+                    running < 0 or not goes_before(job[RANK], job[ARRIVAL], heap[0, RANK], heap[0, ARRIVAL])
                 ):
                     slot = int(heap[0, SLOT])
                     pop(heap, waiting)

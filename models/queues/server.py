@@ -58,9 +58,7 @@ class Server:
         none = np.empty(0)
         return self.serve(none, none, none, drain=True)
 
-    def serve(
-        self, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray, drain: bool = False
-    ) -> np.ndarray:
+    def serve(self, gaps: np.ndarray, sizes: np.ndarray, predictions: np.ndarray, drain: bool = False) -> np.ndarray:
         """Serve the arrivals, each `gaps` after the one before; with `drain`, on until the system is empty.
 
         Arguments (n,), in one unit of time. Returns the completed jobs, (m, 3): response time, size, arrival;
@@ -109,6 +107,4 @@ def check_rank(policy: Policy, theta: tuple[Any, ...]) -> None:
                 ) from None
             number = isinstance(result, int | float | np.number) and not isinstance(result, bool | np.bool_)
             if not number or math.isnan(result):
-                raise InputError(
-                    f"policy '{policy.name}': {function} returned {result!r}; it must return a number."
-                )
+                raise InputError(f"policy '{policy.name}': {function} returned {result!r}; it must return a number.")

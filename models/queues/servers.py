@@ -33,9 +33,7 @@ class Servers:
     each job has a patience: when it has waited, in all, for as long, it leaves for good.
     """
 
-    def __init__(
-        self, servers: int, policy: Policy, theta: tuple[Any, ...] = (), impatient: bool = False
-    ) -> None:
+    def __init__(self, servers: int, policy: Policy, theta: tuple[Any, ...] = (), impatient: bool = False) -> None:
         if policy.shape != "falling":
             raise InputError(
                 f"policy '{policy.name}' has the shape '{policy.shape}': several servers take policies of the "
@@ -110,9 +108,7 @@ class Servers:
         return self._serve(self.theta, gaps, sizes, predictions, patience, *state, drain, self._done)
 
 
-def simulate(
-    joint: Any, load: float, servers: int, policy: str | Policy, seed: int, jobs: int
-) -> dict[str, float]:
+def simulate(joint: Any, load: float, servers: int, policy: str | Policy, seed: int, jobs: int) -> dict[str, float]:
     """One replication of M/G/k: `jobs` counted arrivals after a tenth as many to warm up.
 
     joint: a JointLaw of sizes and predictions; load = arrival rate times mean size; policy: a specification, a

@@ -19,9 +19,7 @@ from openqueues.models.queues.tally import Tally
 from openqueues.models.streams import streams
 
 
-def simulate(
-    joint: Any, load: float, policy: str | Policy, seed: int, jobs: int
-) -> dict[str, float]:
+def simulate(joint: Any, load: float, policy: str | Policy, seed: int, jobs: int) -> dict[str, float]:
     """One replication of M/G/1: `jobs` counted arrivals after a tenth as many to warm up.
 
     joint: a JointLaw of sizes and predictions; load = arrival rate times mean size, below one for a stable

@@ -33,9 +33,7 @@ class Learner:
 
     def __init__(self, policy, theta, threshold):
         if policy.shape != "decision":
-            raise InputError(
-                f"policy '{policy.name}' has a rank and is no loss: a loss has SHAPE = 'decision'."
-            )
+            raise InputError(f"policy '{policy.name}' has a rank and is no loss: a loss has SHAPE = 'decision'.")
         self.policy, self.threshold = policy, float(threshold)
         self.learns = "score" in policy.sees or "other_score" in policy.sees
         self.pairs = "other_score" in policy.sees

@@ -31,7 +31,7 @@ pytestmark = [
 
 # A policy that takes a minute where FAST names no file; one whose job is ended, as Slurm ends it, where it has too
 # little memory; one that dies whenever it runs.
-MOODS = '''
+MOODS = """
 import os, signal, subprocess, time
 
 ordinary = simulate
@@ -49,7 +49,7 @@ def simulate(point, policy, seed, jobs):
     if policy.endswith("deadly.py"):
         os.kill(os.getpid(), signal.SIGKILL)
     return ordinary(point, policy, seed, jobs)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
