@@ -259,8 +259,11 @@ def canonical(parameters: dict[str, Value]) -> str:
 
 
 def file_name(policy: str) -> str:
-    """A policy specification as a file name: characters that shells or file systems mind become `_`."""
-    return re.sub(r"[^A-Za-z0-9.=,-]", "_", policy)
+    """A policy specification as a file name: characters that shells or file systems mind become `_`, a comma `+`.
+
+    Snakemake hands a job of a cluster its wildcards with commas between them, and so loses what follows one in a name.
+    """
+    return re.sub(r"[^A-Za-z0-9.=+-]", "_", policy.replace(",", "+"))
 
 
 def find_point(experiment: Experiment, chosen: dict[str, Value]) -> Point:

@@ -91,3 +91,10 @@ def test_the_command_says_what_a_tier_costs(problems):
     assert (wrong.returncode, wrong.stderr) == (
         2, "openqueues: --price is -1.0, but must be a number that is not negative.\n",
     )  # fmt: skip
+
+
+def test_snakemake_can_name_every_cell_to_a_job_of_a_cluster():
+    """It puts wildcards after one another with commas between them, without quotes."""
+    names = [cell.path for cell in plan.cells("smoke")]
+    assert any("+" in name for name in names)
+    assert [name for name in names if not re.fullmatch(r"[A-Za-z0-9./=+_-]+", name)] == []
