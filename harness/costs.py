@@ -23,8 +23,10 @@ KEYS = ("problem", "experiment", "policy")
 CELL_SECONDS = 0.2  # to start a cell whose libraries are loaded already, and to write its results
 BASE_MB = 1500  # Python, numba and the kernels: thrice what was seen, for few sites give a core less
 # Of a job on a cluster, before its first cell starts. Measured in CPU time on Zen 4, and rounded up: Snakemake reads
-# the workflow twice, 2.4 and 2.8 s, and libraries are loaded, 1.8 s.
-JOB_SECONDS = 8.0
+# the workflow, 2.4 s, and libraries are loaded, 1.8 s.
+JOB_SECONDS = 5.0
+# Of each cell in such a job: Snakemake starts itself again for it, and reads the workflow; 2.8 s, measured likewise.
+STEP_SECONDS = 3.0
 # Cells of one cluster job together take at most this; unless one alone takes more, at least half of it.
 WORK_SECONDS = 320.0
 MOST_CELLS = 512

@@ -28,7 +28,7 @@ def tiers(entries: list[Entry]) -> str:
         ])  # fmt: skip
     header = [
         "tier", "cells", "core hours", "dollars", "longest cell [hours]", "memory of a cell at most [GB]",
-        "results [MB]", "cluster jobs", "their start, of the cells' time",
+        "results [MB]", "cluster jobs", "starts there, of the cells' time",
     ]  # fmt: skip
     return table(header, rows, "l" + "r" * (len(header) - 1))
 
@@ -43,7 +43,7 @@ def dearest(entries: list[Entry]) -> str:
 def constants() -> str:
     """What a job's start was measured to take, and the work that it is given."""
     return (
-        f"a job takes {costs.JOB_SECONDS:g} s of one core before its first cell starts, and a cell "
-        f"{costs.CELL_SECONDS:g} s; so the cells of a job together take up to {costs.WORK_SECONDS:g} s, and at least "
-        f"half of that in a job that is full"
+        f"a job takes {costs.JOB_SECONDS:g} s of one core before its first cell starts, and each of its cells "
+        f"{costs.STEP_SECONDS:g} s, since Snakemake starts itself again for it; so the cells of a job together take up to "
+        f"{costs.WORK_SECONDS:g} s, and at least half of that in a job that is full"
     )
