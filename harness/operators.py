@@ -222,7 +222,7 @@ class Operators:
         base = self.root / "systems/data" / GPUS[s.gpu] / kind / s.backend
         found = sorted(base.glob(f"*/{table}.parquet"), key=lambda path: _version(path.parent.name))
         if not found:
-            raise InputError(f"{PACKAGE} {package_version()} has no table {table} of {s.backend} on {s.gpu}.")
+            raise InputError(f"{PACKAGE} has no table {table} of {s.backend} on {s.gpu}.")
         self.used[table] = found[-1].parent.name
         file = pyarrow.parquet.ParquetFile(found[-1])
         there = [name for name in columns if name in file.schema_arrow.names]
