@@ -89,7 +89,7 @@ def said(total: dict) -> str:
     return (
         f"{total['tier']}: {total['cells']} cells, about {total['core_hours']:.3g} core hours{price}; "
         f"{total['disk_mb']} MB of results.\n"
-        f"On a cluster: {total['jobs']} jobs and one for the book; to start them and their cells takes "
+        f"On a cluster: {total['jobs']} jobs; to start them and their cells takes "
         f"{total['overhead']:.1%} of the time of the cells."
     )
 

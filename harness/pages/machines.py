@@ -24,7 +24,7 @@ def tiers(entries: list[Entry]) -> str:
         rows.append([
             tier, str(total["cells"]), f"{total['core_hours']:,.3g}", f"{PRICE * total['core_hours']:,.2f}",
             f"{total['longest_hours']:,.2g}", f"{total['memory_mb'] / 1000:,.2g}", f"{total['disk_mb']:,}",
-            str(total["jobs"] + 1), f"{total['overhead']:.1%}",
+            str(total["jobs"]), f"{total['overhead']:.1%}",
         ])  # fmt: skip
     header = [
         "tier", "cells", "core hours", "dollars", "longest cell [hours]", "memory of a cell at most [GB]",

@@ -1,5 +1,5 @@
 # The pages and figures of each entry, then the book. Both are made in a temporary folder and put in place at once.
-# On a cluster all of them are one job.
+# It takes some minutes of one core in all, and where Snakemake runs: no job of a cluster is needed.
 FOLDERS = {slug: registry.problems_folder() / slug for slug in registry.slugs()}
 
 
@@ -13,23 +13,19 @@ MAKERS = [str(path) for path in sorted(Path("harness").glob("*.py"))] + files("h
 
 
 rule pages:
+    localrule: True
     input:
         cells=lambda wildcards: [path for path, cell in CELLS.items() if cell.problem == wildcards.problem],
         entry=lambda wildcards: files(FOLDERS[wildcards.problem]),
         makers=MAKERS,
     output:
         f"{RESULTS}/book_pages/{{problem}}/summary.json",
-    resources:
-        turn=1,
-        mem_mb=lambda wildcards, attempt: attempt * 2000,
-        runtime=lambda wildcards, attempt: attempt * 2,
-    group:
-        "book"
     shell:
         "openqueues book pages {wildcards.problem} --tier {config[tier]} --results {config[results]:q}"
 
 
 rule book:
+    localrule: True
     input:
         pages=[f"{RESULTS}/book_pages/{slug}/summary.json" for slug in FOLDERS],
         chapters=files("book"),
@@ -39,11 +35,5 @@ rule book:
         f"{RESULTS}/book/index.html",
     params:
         entries=list(FOLDERS),
-    resources:
-        turn=1,
-        mem_mb=lambda wildcards, attempt: attempt * 2000,
-        runtime=lambda wildcards, attempt: attempt * 30,
-    group:
-        "book"
     shell:
         "openqueues book build {params.entries} --tier {config[tier]} --results {config[results]:q}"
