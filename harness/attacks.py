@@ -7,14 +7,12 @@ made from the file; `replay` computes a ratio again from its instance.
 from __future__ import annotations
 
 import math
-import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
 from openqueues import records, registry, results
 from openqueues.entry import Entry
-from openqueues.models.errors import InputError
 
 Limit = bool | int | float | str | list[float]
 # What each limit of a search means, in the order in which they are shown.
@@ -101,14 +99,7 @@ class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
 
 def read(entry: Entry) -> list[Attack]:
     """The worst instances of an entry, in the order of the file; InputError for a file that is not what we wrote."""
-    file = _file(entry)
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(raw.get("attacks", []), list[Attack])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, msgspec.ValidationError) as error:
-        raise InputError(f"{entry.slug}/attacks.toml cannot be read: {error}: undo the change to it.") from error
+    return records.read_tables(_file(entry), "attacks", Attack)
 
 
 def record(entry: Entry, found: Attack) -> bool:

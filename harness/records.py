@@ -10,11 +10,14 @@ import datetime
 import json
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from openqueues import results
 from openqueues.entry import Entry
 from openqueues.models.errors import InputError
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -46,14 +49,19 @@ class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 def read(entry: Entry) -> list[Record]:
     """The records of an entry, the oldest first; InputError for a file that is not what we wrote."""
-    file = _file(entry)
+    return read_tables(_file(entry), "records", Record)
+
+
+def read_tables(file: Path, key: str, kind: type[Kind]) -> list[Kind]:
+    """The tables [[key]] of an entry's file, none where there is no file; InputError for one that we did not write."""
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(raw.get("records", []), list[Record])
+        return msgspec.convert(raw.get(key, []), list[kind])
     except FileNotFoundError:
         return []
     except (OSError, ValueError, msgspec.ValidationError) as error:
-        raise InputError(f"{entry.slug}/records.toml cannot be read: {error}: undo the change to it.") from error
+        where = f"{file.parent.name}/{file.name}"
+        raise InputError(f"{where} cannot be read: {error}: undo the change to it.") from error
 
 
 def append(entry: Entry, record: Record) -> Path:

@@ -133,7 +133,7 @@ def _lock(handle: int, wait: bool = True) -> None:
         pass
 
 
-def claim(folder: Path) -> int:
+def hold(folder: Path) -> int:
     """Keep other workflows out of a folder of results until this process ends; InputError if one is there."""
     writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,15 +157,15 @@ def writable(folder: str | Path) -> None:
         raise InputError(f"{folder} cannot be written: name a folder you may write to.")
 
 
-def digest(path: Path) -> str:
+def digest(table: bytes) -> str:
     """What the provenance of a table says of its bytes."""
-    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    return blake2b(table, digest_size=16).hexdigest()
 
 
-def _undamaged(table: Path) -> bool:
-    """Whether a table's bytes are those that its provenance tells of; true for one without provenance."""
+def _undamaged(path: Path, table: bytes) -> bool:
+    """Whether the bytes of the table at `path` are those that its provenance tells of; true for one without."""
     try:
-        said = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
+        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         return "digest" not in said or said["digest"] == digest(table)
     except FileNotFoundError:
         return True
@@ -186,12 +186,14 @@ def load(folder: str | Path) -> pandas.DataFrame:
         raise InputError(f"{folder} holds no results: `openqueues run ENTRY` makes some.")
     tables = []
     for file in files:
-        if not _undamaged(file):
-            raise InputError(
-                f"{file} is damaged, it is not what its provenance beside it says: remove it and run its entry again."
-            )
         try:
-            table = pyarrow.parquet.ParquetFile(file).read()
+            data = file.read_bytes()
+            if not _undamaged(file, data):
+                raise InputError(
+                    f"{file} is damaged, it is not what the provenance beside it says: remove it and run its entry "
+                    "again."
+                )
+            table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
         except (OSError, pyarrow.ArrowException) as error:
             raise InputError(f"{file} is not readable as Parquet: remove it and run its entry again.") from error
         if table.column_names != list(COLUMNS):

@@ -36,7 +36,7 @@ def is_made(cell: plan.Cell) -> bool:
     """Whether the cell's file exists, undamaged, without failures, made from the sources as they are now."""
     try:
         made = json.loads(Path(cell.provenance).read_text(encoding="utf-8"))
-        same = made["hash"] == cell.hash and made["digest"] == results.digest(Path(cell.path))
+        same = made["hash"] == cell.hash and made["digest"] == results.digest(Path(cell.path).read_bytes())
         return same and not made["failures"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -211,7 +211,7 @@ def _provenance(
         "policy": cell.policy,
         "tier": tier,
         "hash": cell.hash,
-        "digest": results.digest(Path(cell.path)),
+        "digest": results.digest(Path(cell.path).read_bytes()),
         "sources": plan.sources(entry, policy),
         "versions": {"python": platform.python_version()} | plan.libraries(),
         "cpu": _cpu(),

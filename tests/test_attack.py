@@ -16,6 +16,7 @@ from openqueues.models.analysis.worst import FEW, families
 from openqueues.models.errors import InputError
 from openqueues.models.laws import joint_law, size_law
 from openqueues.models.llm.worst import Limits, Requests, attack_slots, compare
+from openqueues.models.search import largest
 from openqueues.models.streams import streams
 from tiny import openqueues
 
@@ -256,3 +257,22 @@ def test_an_instance_that_is_none_is_refused(text, says):
 def test_a_wrong_command_says_what_to_write(arguments, says, capsys):
     assert main(["attack", *map(str, arguments)]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_search_finds_the_top_reports_what_it_has_looked_at_and_repeats_itself():
+    seen, said = [], []
+
+    def value(z):
+        seen.append(z)
+        return 1.0 - float(((z - 0.3) ** 2).sum())
+
+    def search():
+        options = dict(members=16, budget=640, seed=4)
+        return largest(value, 2, **options, report=lambda looked, best: said.append((looked, best, len(seen))))
+
+    found = search()
+    np.testing.assert_allclose(found, 0.3, atol=1e-3)
+    assert len(seen) == 640
+    assert said and all(looked == really for looked, _, really in said)
+    assert [best for _, best, _ in said] == sorted(best for _, best, _ in said)
+    np.testing.assert_array_equal(search(), found)

@@ -24,6 +24,7 @@ import numpy as np
 from openqueues.models.analysis.api import analysable, mean_response, read
 from openqueues.models.errors import InputError, unknown
 from openqueues.models.laws import joint_law, size_law
+from openqueues.models.search import largest
 from openqueues.models.spec import parse_spec
 
 LEAST_LOAD = 0.05
@@ -179,9 +180,7 @@ def attack(
     report is called with the number of instances looked at and the largest ratio so far. The same arguments give the
     same instance. InputError for a policy without an analysis and for a limit that makes no sense.
     """
-    from scipy.optimize import differential_evolution
-
-    _checked(policy, family, against, span, most_load, budget)
+    _checked(policy, family, against, span, most_load)
     own, sizes = FAMILIES[family]
     count, told = errors.factors(FEW[family]) if family in FEW else errors.independent()
 
@@ -196,33 +195,14 @@ def attack(
         load = float(_digits(1 - _between(1 - LEAST_LOAD, 1 - most_load, z[-1])))
         return Instance(family, *(found := laws(z, split)), load, *ratio(policy, against, *found, load))
 
-    def cost(z) -> float:
+    def value(z) -> float:
         found = instance(z, SPLITS[0])
-        return -found.ratio if found.error < MOST_ERROR * found.ratio else math.inf
+        return found.ratio if found.error < MOST_ERROR * found.ratio else -math.inf
 
     dimensions = own + count + 1
     members = max(8, 4 * dimensions)
-    generations = max(1, budget // members - 1)
-    done = members
-
-    def follow(intermediate_result) -> None:
-        nonlocal done
-        done += members
-        if report:
-            report(done, -intermediate_result.fun)
-
-    evolved = differential_evolution(
-        cost,
-        [(0.0, 1.0)] * dimensions,
-        popsize=members / dimensions,
-        maxiter=generations,
-        tol=0.0,
-        init="sobol",
-        polish=False,
-        rng=seed,
-        callback=follow,
-    )
-    return instance(evolved.x, SPLITS[1])
+    worst = largest(value, dimensions, members=members, budget=budget, seed=seed, report=report)
+    return instance(worst, SPLITS[1])
 
 
 def ratio(policy: str, against: str, sizes: str, predictions: str, load: float) -> tuple[float, float]:
@@ -233,7 +213,7 @@ def ratio(policy: str, against: str, sizes: str, predictions: str, load: float) 
     return value, float(value * (worse.error / worse.mean_response + better.error / better.mean_response))
 
 
-def _checked(policy, family, against, span, most_load, budget):
+def _checked(policy, family, against, span, most_load):
     for name in (policy, against):
         if parse_spec(name, "policy")[0] not in analysable():
             raise unknown("policy with an analysis", name, analysable())
@@ -243,5 +223,3 @@ def _checked(policy, family, against, span, most_load, budget):
         raise InputError(f"span is {span:g}: the largest size over the smallest must lie between 2 and 1e9.")
     if not LEAST_LOAD < most_load < 1:
         raise InputError(f"the largest load is {most_load}: it must lie between {LEAST_LOAD} and 1.")
-    if budget < 50:
-        raise InputError(f"budget is {budget}: give at least 50 instances.")

@@ -15,6 +15,7 @@ from openqueues.models import policies
 from openqueues.models.errors import InputError
 from openqueues.models.llm.hindsight import optimum
 from openqueues.models.llm.unit_time import serve_slots
+from openqueues.models.search import largest
 from openqueues.models.spec import check_keys, parse_spec
 
 MOST_REQUESTS = 10
@@ -152,39 +153,15 @@ def attack_slots(
 
     budget bounds the instances looked at; report is called with their number and the largest ratio so far.
     """
-    from scipy.optimize import differential_evolution
-
-    if budget < 50:
-        raise InputError(f"budget is {budget}: give at least 50 instances.")
     chosen = policies.policy(policy)
 
-    def cost(z) -> float:
+    def value(z) -> float:
         found = _compare(limits.instance(z), chosen, NODES)
-        return 0.0 if isinstance(found, str) else -found.ratio
+        return 0.0 if isinstance(found, str) else found.ratio
 
     compare(limits.instance(np.full(4 * limits.requests, 0.5)), policy)  # says what is wrong with the policy
     dimensions = 4 * limits.requests
-    members = 2 * dimensions
-    done = members
-
-    def follow(intermediate_result) -> None:
-        nonlocal done
-        done += members
-        if report:
-            report(done, -intermediate_result.fun)
-
-    evolved = differential_evolution(
-        cost,
-        [(0.0, 1.0)] * dimensions,
-        popsize=2,
-        maxiter=max(1, budget // members - 1),
-        tol=0.0,
-        init="sobol",
-        polish=False,
-        rng=seed,
-        callback=follow,
-    )
-    found = limits.instance(evolved.x)
+    found = limits.instance(largest(value, dimensions, members=2 * dimensions, budget=budget, seed=seed, report=report))
     return found, compare(found, policy)
 
 

@@ -43,7 +43,7 @@ if workflow.remote_exec and "--executor" not in sys.argv:
 
 onstart:
     try:
-        HELD = results.claim(Path(RESULTS))
+        HELD = results.hold(Path(RESULTS))
     except InputError as error:
         raise WorkflowError(str(error)) from None
     if workflow.local_exec:
