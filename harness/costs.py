@@ -25,11 +25,9 @@ BASE_MB = 1500  # Python, numba and the kernels: thrice what was seen, for few s
 # Of a job on a cluster, before its first cell starts. Measured in CPU time on Zen 4, and rounded up: Snakemake reads
 # the workflow, 2.4 s, and libraries are loaded, 1.8 s.
 JOB_SECONDS = 5.0
-# Of each cell in such a job: Snakemake starts itself again for it, and reads the workflow; 2.8 s, measured likewise.
-STEP_SECONDS = 3.0
-# Cells of one cluster job together take at most this; unless one alone takes more, at least half of it.
-WORK_SECONDS = 320.0
-MOST_CELLS = 512
+# Cells of one cluster job together take at most this; where a job is full, at least a quarter of it.
+WORK_SECONDS = 400.0
+MOST_CELLS = 1024
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -57,9 +55,9 @@ class Cost(msgspec.Struct, frozen=True):
 
     @property
     def share(self) -> int:
-        """How many such cells make a job of a cluster: a power of two."""
+        """How many such cells make a job of a cluster: a power of four, for few sizes leave few jobs half empty."""
         fitting = WORK_SECONDS / self.seconds
-        return min(MOST_CELLS, 2 ** max(0, math.floor(math.log2(fitting))))
+        return min(MOST_CELLS, 4 ** max(0, math.floor(math.log(fitting, 4))))
 
 
 def of(entry: Entry, experiment: Experiment, policy: str, tier: str) -> Cost:

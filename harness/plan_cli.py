@@ -65,7 +65,7 @@ def row(entry: Entry, tier: str) -> dict:
 def summary(entries: list[Entry], tier: str) -> dict:
     """What a tier costs in all, and the jobs of a cluster that its cells are put together in.
 
-    `overhead` is the time that jobs, and each cell in them, take to start there as a share of the time of the cells.
+    `overhead` is the time that jobs take to start there as a share of the time of the cells.
     """
     found = _costs(entries, tier)
     groups = Counter(cost.share for cost in found)
@@ -79,7 +79,7 @@ def summary(entries: list[Entry], tier: str) -> dict:
         "memory_mb": max((cost.memory_mb for cost in found), default=0),
         "disk_mb": round(_bytes(entries, tier) / 1e6),
         "jobs": jobs,
-        "overhead": (jobs * costs.JOB_SECONDS + len(found) * costs.STEP_SECONDS) / seconds if found else 0.0,
+        "overhead": jobs * costs.JOB_SECONDS / seconds if found else 0.0,
     }
 
 
@@ -89,8 +89,7 @@ def said(total: dict) -> str:
     return (
         f"{total['tier']}: {total['cells']} cells, about {total['core_hours']:.3g} core hours{price}; "
         f"{total['disk_mb']} MB of results.\n"
-        f"On a cluster: {total['jobs']} jobs; to start them and their cells takes "
-        f"{total['overhead']:.1%} of the time of the cells."
+        f"On a cluster: {total['jobs']} jobs, whose start takes {total['overhead']:.1%} of the time of the cells."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
-from openqueues import costs, plan, registry, timing
+from openqueues import costs, plan, plan_cli, registry, timing
 from openqueues.models.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -52,14 +52,19 @@ def test_a_table_that_cannot_be_read_is_named_with_its_line(problems):
         plan.cells("smoke")
 
 
-@pytest.mark.parametrize("seconds", [0.01, 0.3, 1, 7, 159, 161, 320, 321, 1e5])
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 1, 7, 99, 101, 400, 401, 1e5])
 def test_a_full_job_of_a_cluster_starts_in_under_a_tenth_of_its_work(seconds):
     cost = costs.Cost(seconds, 500)
     work = cost.share * cost.seconds
     assert work <= max(costs.WORK_SECONDS, seconds)
     assert costs.JOB_SECONDS < work / 10 or cost.share == costs.MOST_CELLS
     # A cell that takes half of what was estimated still keeps to that.
-    assert costs.JOB_SECONDS <= costs.WORK_SECONDS / 4 / 10
+    assert costs.JOB_SECONDS <= costs.WORK_SECONDS / 8 / 10
+
+
+@pytest.mark.parametrize("tier", ["smoke", "standard", "paper"])
+def test_the_jobs_of_a_tier_start_in_under_a_tenth_of_its_work(tier):
+    assert plan_cli.summary(registry.entries(), tier)["overhead"] < 0.1
 
 
 def test_the_profile_puts_as_many_cells_together_as_the_groups_say():

@@ -43,7 +43,6 @@ def dearest(entries: list[Entry]) -> str:
 def constants() -> str:
     """What a job's start was measured to take, and the work that it is given."""
     return (
-        f"a job takes {costs.JOB_SECONDS:g} s of one core before its first cell starts, and each of its cells "
-        f"{costs.STEP_SECONDS:g} s, since Snakemake starts itself again for it; so the cells of a job together take up "
-        f"to {costs.WORK_SECONDS:g} s, and at least half of that in a job that is full"
+        f"a job takes {costs.JOB_SECONDS:g} s of one core before its first cell starts, so the cells of a job together "
+        f"take up to {costs.WORK_SECONDS:g} s, and at least a quarter of that in a job that is full"
     )

@@ -1,7 +1,8 @@
 # A cell is a problem x experiment x policy. Its hash covers exactly the sources that its numbers depend on, so a
 # change to one of them, and nothing else, makes the cell again. A policy that fails gives rows with status failed.
 # What it takes is estimated from measured rates (harness/costs.py), with room, and more at each retry. The name of its
-# group says how many such cells make a job of a cluster; profiles/slurm puts that many together.
+# group says how many such cells make a job of a cluster; profiles/slurm puts that many together. In that job the cells
+# are local and in no group: as steps of the job, each would start Snakemake anew, which takes longer than most cells.
 def cell_of(wildcards):
     return CELLS[f"{RESULTS}/{wildcards.problem}/{wildcards.experiment}/{wildcards.policy}.parquet"]
 
@@ -20,8 +21,9 @@ rule cell:
         turn=1,
         mem_mb=lambda wildcards, attempt: attempt * cell_of(wildcards).cost.memory_mb,
         runtime=lambda wildcards, attempt: attempt * cell_of(wildcards).cost.minutes,
+    localrule: workflow.remote_exec
     group:
-        lambda wildcards: f"cells-{cell_of(wildcards).cost.share}"
+        None if workflow.remote_exec else lambda wildcards: f"cells-{cell_of(wildcards).cost.share}"
     shell:
         "openqueues run {wildcards.problem} --tier {config[tier]} --experiment {wildcards.experiment}"
         " --policy {params.policy:q} --results {config[results]:q} --cores 1 --keep-going"

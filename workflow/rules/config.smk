@@ -28,8 +28,8 @@ except WorkflowError as error:
 shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH; ")
 
 # Cells start in a tenth of the time when a process that has loaded the libraries forks them (harness/warm.py).
-# It ends when Snakemake does. Where cells run elsewhere, the Snakemake that runs them there starts one of its own: it
-# knows no hooks, and unlike those above it is given no executor. An inherited socket is one of another machine.
+# It ends when Snakemake does. Where cells run elsewhere, the Snakemake that runs them there, which knows no hooks, starts
+# one of its own. An inherited socket is one of another machine.
 def start_warm():
     folder = tempfile.mkdtemp(prefix="openqueues-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -38,7 +38,7 @@ def start_warm():
 
 
 os.environ.pop(WARM, None)
-if workflow.remote_exec and "--executor" not in sys.argv:
+if workflow.remote_exec:
     start_warm()
 
 onstart:
