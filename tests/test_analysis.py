@@ -125,6 +125,17 @@ def test_table_1(row):
         assert f"{mean_response(EXPONENTIAL, float(load), policy).mean_response:.4f}" == digits, policy
 
 
+def test_phase_type_sizes_have_the_means_of_the_closed_forms():
+    """Pollaczek and Khinchine for Erlang sizes; a mixture of one-stage branches is the hyperexponential law."""
+    near(mean_response(joint_law("erlang:stages=4", "exact"), 0.8, "fcfs"), 1 + 0.8 * 1.25 / (2 * 0.2))
+    p = (1 + math.sqrt(0.6)) / 2
+    mixture = f"erlang:stages=1|1,means={1 / p}|{1 / (1 - p)},weights={p}|{1 - p}"
+    for policy in ("srpt", "pspjf", "bounce"):
+        same = mean_response(joint_law("hyperexponential:scv=4", "exponential"), 0.8, policy)
+        found = mean_response(joint_law(mixture, "exponential"), 0.8, policy)
+        assert abs(found.mean_response - same.mean_response) <= found.error + same.error
+
+
 # --- exponential predictions: one-dimensional closed forms ------------------------------------------------
 
 

@@ -37,6 +37,16 @@ def _pareto(alpha, ratio):
     return lambda x: alpha * low**alpha * x ** (-alpha - 1) / (1 - ratio**-alpha)
 
 
+def _erlang(*branches):
+    """Branches (share, stages, mean)."""
+
+    def density(x):
+        parts = ((p, k, mp.mpf(k) / m) for p, k, m in branches)
+        return sum(p * rate * (rate * x) ** (k - 1) * mp.exp(-rate * x) / mp.factorial(k - 1) for p, k, rate in parts)
+
+    return density
+
+
 # Densities of the laws with mean 1, independent of the package.
 DENSITIES = {
     "exponential": lambda x: mp.exp(-x),
@@ -45,6 +55,9 @@ DENSITIES = {
     "weibull:shape=3": _weibull(3),
     "hyperexponential:scv=4": _hyperexponential(4),
     "hyperexponential:scv=300": _hyperexponential(300),
+    "erlang:stages=1|4,means=0.5|5.5,weights=0.9|0.1": _erlang(
+        (mp.mpf("0.9"), 1, mp.mpf("0.5")), (mp.mpf("0.1"), 4, mp.mpf("5.5"))
+    ),
     "lognormal:sigma=1": _lognormal(1),
     "lognormal:sigma=0.25": _lognormal(0.25),
     "pareto:alpha=1.5,ratio=1000": _pareto(1.5, 1000),
@@ -195,6 +208,8 @@ def test_canonical_texts():
     for given, canonical in {
         " weibull : shape = 0.50 , mean=1": "weibull:shape=0.5",
         "pareto:ratio=1e3,alpha=1.5": "pareto:alpha=1.5,ratio=1000",
+        "erlang:stages=4,means=7,weights=2": "erlang:stages=4",
+        "erlang:stages=1|2,means=1|3,weights=1|1": "erlang:stages=1|2,means=1.0|3.0,weights=1.0|1.0",
         "uniform:low=0,high=2": "uniform",
         "uniform:mean=2": "uniform:mean=2",
         "uniform:high=3,low=1": "uniform:low=1,high=3",
@@ -207,6 +222,20 @@ def test_moments_of_the_hyperexponential():
     assert size_law("hyperexponential:scv=9").moment(2) == pytest.approx(10, rel=1e-13)
     one = size_law("hyperexponential:scv=1")
     np.testing.assert_allclose(one.sf(INNER), np.exp(-INNER), rtol=1e-13)
+
+
+def test_erlang_laws_with_one_stage_are_the_exponential_laws():
+    x = np.array([1e-12, 1e-3, 0.7, 3.0, 40.0])
+    p = (1 + np.sqrt(0.6)) / 2
+    mixture = f"erlang:stages=1|1,means={1 / p}|{1 / (1 - p)},weights={p}|{1 - p}"
+    for text, same in (("erlang:stages=1", "exponential"), (mixture, "hyperexponential:scv=4")):
+        law, other = size_law(text), size_law(same)
+        for k in range(4):
+            np.testing.assert_allclose(law.partial_moment(k, x), other.partial_moment(k, x), rtol=1e-12)
+            np.testing.assert_allclose(law.tail_moment(k, x), other.tail_moment(k, x), rtol=1e-12)
+        np.testing.assert_allclose(law.pdf(x), other.pdf(x), rtol=1e-12)
+        np.testing.assert_allclose(law.ppf([1e-9, 0.3, 0.999]), other.ppf([1e-9, 0.3, 0.999]), rtol=1e-12)
+    assert size_law("erlang:stages=4").moment(2) == pytest.approx(1.25, rel=1e-15)
 
 
 def test_deterministic_takes_nothing_from_the_stream():

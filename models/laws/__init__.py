@@ -9,7 +9,7 @@ The tables below are the registries: a new law is a class with `read` and `spec`
 from __future__ import annotations
 
 from openqueues.models.errors import unknown
-from openqueues.models.laws import bounded, discrete, each, predictions, sizes, ssjf
+from openqueues.models.laws import bounded, discrete, each, erlang, predictions, sizes, ssjf
 from openqueues.models.laws.base import SizeLaw
 from openqueues.models.laws.classes import Classes
 from openqueues.models.laws.joint import JointLaw
@@ -32,6 +32,7 @@ SIZES = {
     "exponential": sizes.Exponential,
     "weibull": sizes.Weibull,
     "hyperexponential": sizes.Hyperexponential,
+    "erlang": erlang.Erlang,
     "lognormal": sizes.Lognormal,
     "pareto": bounded.Pareto,
     "uniform": bounded.Uniform,
