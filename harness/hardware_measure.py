@@ -9,16 +9,18 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openqueues import step_times
+from openqueues.law_file import check_out, write_law
 from openqueues.models.errors import InputError, unknown
 from openqueues.results import replace, writable
+from openqueues.step_times import Step
 
 if TYPE_CHECKING:
     import torch
-    from openqueues.llama import Llama
+    from openqueues.llama import Llama, Shape
 
 # Layers, hidden, heads, KV heads, feed-forward, vocabulary, head size, as in the config.json of the published model.
 SHAPES = {
@@ -34,28 +36,8 @@ CONTEXTS = (128, 1024, 4096, 16384)
 COLUMNS = ("prompt_tokens", "prompt_context", "batch", "context")
 DTYPES = ("bfloat16", "float16", "float32")
 KEPT = 0.9  # share of the memory beside the weights that engines give to the KV cache
-WARM_UP = 2
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step to time: the last `prompt` tokens of a prompt after `prompt_context` others, and `batch` sequences decode
-    one token each that attends to `context` tokens."""
-
-    prompt: int
-    prompt_context: int
-    batch: int
-    context: int
-
-    @property
-    def kv_tokens(self) -> int:
-        return self.prompt_context + self.prompt + self.batch * self.context
-
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """What the law counts of it: prefill tokens, prefill squares, decoding, resident tokens."""
-        end = self.prompt_context + self.prompt
-        return self.prompt, end**2 - self.prompt_context**2, self.batch, self.batch * self.context
+POOR = 0.2  # median error of a fit that hints at times that are not those of the steps
+_SMALLER = "give a smaller --model, fewer --layers or a smaller --dtype"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in ("--hidden", "--heads", "--kv-heads", "--ffn", "--vocabulary", "--head-size"):
         add(option, type=int, metavar="N")
     add("--device", metavar="D", help="as PyTorch names it (default: the accelerator, else cpu)")
-    add("--dtype", choices=DTYPES, help="of weights and KV cache (default: bfloat16, on a CPU float32)")
+    add(
+        "--dtype",
+        choices=DTYPES,
+        help="of weights and KV cache (default: bfloat16 where there is any, on a CPU float32)",
+    )
     add("--eager", action="store_true", help="launch each operation by itself (default on CUDA: a graph for each step)")
     for option, what, values in (
         ("--prompts", "tokens of prompts in a step", PROMPTS),
@@ -83,52 +69,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Measure, fit, write: the law as TOML, and the steps where asked for."""
-    from openqueues.hardware_cli import check_out, write_law
-
     shape, steps = _shape(chosen), grid(*(_numbers(chosen, name) for name in ("prompts", "batches", "contexts")))
     if chosen.repeats < 1:
         raise InputError(f"--repeats is {chosen.repeats}, but must be at least 1.")
     check_out(chosen.out)
     for path in (chosen.steps_out, chosen.out):
         writable(Path(path).parent if path else ".")
-    torch = _torch()
-    from openqueues.llama import Llama, Shape
+    torch = step_times.torch_or_refuse()
+    from openqueues.llama import Shape
     from openqueues.models import llm
 
     shape = Shape(*shape)
-    device = _device(torch, chosen.device)
+    device = step_times.device_of(torch, chosen.device)
     if device.type == "cpu":
         torch.set_num_threads(os.cpu_count() or 1)
-    dtype = getattr(torch, chosen.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
-    room = _room(torch, device)
-    need = shape.weights * dtype.itemsize
-    if need > room:
-        raise InputError(
-            f"the model's weights take {need / 1e9:.1f} GB, of which {device} has {room / 1e9:.1f}: "
-            "give a smaller --model, fewer --layers or a smaller --dtype."
-        )
-    model = Llama(shape, device, dtype)
-    kv_bytes = shape.kv_values * dtype.itemsize
-    kv_tokens = int(KEPT * (room - need) / kv_bytes)
-    times = measure(torch, model, [step for step in steps if step.kv_tokens <= kv_tokens], chosen.repeats, chosen.eager)
-    if len(times) < len(steps):
-        print(f"{len(steps) - len(times)} of {len(steps)} steps do not fit into the memory.", file=sys.stderr)
+    dtype = getattr(torch, chosen.dtype or step_times.default_dtype(torch, device))
+    model, kv_tokens = _made(torch, shape, device, dtype)
+    possible = [step for step in steps if step.kv_tokens <= kv_tokens]
+    times, failed = step_times.measure(torch, model, possible, chosen.repeats, chosen.eager)
+    if len(possible) < len(steps):
+        print(f"{len(steps) - len(possible)} of {len(steps)} steps do not fit into the memory.", file=sys.stderr)
+    if failed:
+        first, why = failed[0]
+        said = f"{len(failed)} of {len(steps)} steps could not be measured; that of {first.words}: {why}."
+        print(said, file=sys.stderr)
+    if not times:
+        raise InputError(f"no step could be measured on {device}: {_SMALLER}, or smaller --prompts and --contexts.")
     if chosen.steps_out:
         replace(Path(chosen.steps_out), lambda target: Path(target).write_text(_csv(times), encoding="utf-8"))
         print(f"{chosen.steps_out}: {len(times)} steps", file=sys.stderr)
+    title = step_times.title(torch, device)
     what = f"{chosen.model}, {shape.weights / 1e9:.3g}e9 random weights in {str(dtype).removeprefix('torch.')}"
     how = ", in CUDA graphs" if device.type == "cuda" and not chosen.eager else ", launched one by one"
     columns = zip(*((*step.counts, ms) for step, ms in times), strict=True)
     fit = llm.fit_law(
         llm.read_steps(dict(zip(llm.STEP_COLUMNS, columns, strict=True))),
-        name=chosen.name or f"{chosen.model}-{_device_name(torch, device)}",
-        source=f"Measured by openqueues hardware measure: {what}, on {_device_title(torch, device)}, "
+        name=chosen.name or f"{chosen.model}-{_name(title)}",
+        source=f"Measured by openqueues hardware measure: {what}, on {title}, "
         f"PyTorch {torch.__version__}{how}, {time.strftime('%Y-%m-%d', time.gmtime())}",
         kv_tokens=kv_tokens,
-        kv_bytes_per_token=kv_bytes,
+        kv_bytes_per_token=shape.kv_values * dtype.itemsize,
     )
     write_law(fit, chosen.out)
+    half = statistics.median(abs(fit.error))
+    if half > POOR:
+        said = f"The law is {100 * half:.0f}% off at half of the steps: was {device} busy? If not, give more --repeats."
+        print(said, file=sys.stderr)
     return 0
+
+
+def _made(torch, shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Llama, int]:
+    """(the model, tokens of KV cache that fit beside its weights). InputError where these do not fit."""
+    from openqueues.llama import Llama
+
+    room, need = step_times.free_bytes(torch, device), shape.weights * dtype.itemsize
+    if need > room:
+        raise InputError(
+            f"the model's weights take {need / 1e9:.1f} GB, of which {device} has {room / 1e9:.1f}: {_SMALLER}."
+        )
+    try:
+        model = Llama(shape, device, dtype)
+    except RuntimeError as error:
+        raise InputError(f"the model cannot be made on {device}: {step_times.reason(error)}: {_SMALLER}.") from None
+    return model, int(KEPT * (room - need) / (shape.kv_values * dtype.itemsize))
 
 
 def grid(prompts: list[int], batches: list[int], contexts: list[int]) -> list[Step]:
@@ -144,98 +147,8 @@ def grid(prompts: list[int], batches: list[int], contexts: list[int]) -> list[St
     return found
 
 
-def measure(torch, model: Llama, steps: list[Step], repeats: int, eager: bool) -> list[tuple[Step, float]]:
-    """Steps with the median of their times in ms, but for those that need more memory than there is."""
-    times = []
-    for number, step in enumerate(steps, start=1):
-        _say(f"step {number} of {len(steps)}: {step.prompt} prompt tokens, {step.batch} x {step.context} decoding")
-        try:
-            times.append((step, _time_ms(torch, model, step, repeats, eager)))
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-    _say("")
-    return times
-
-
-def _time_ms(torch, model: Llama, step: Step, repeats: int, eager: bool) -> float:
-    device = model.device
-    draw = torch.Generator().manual_seed(1)
-    prompt, latest = (
-        torch.randint(model.shape.vocabulary, (count,), generator=draw).to(device)
-        for count in (step.prompt, step.batch)
-    )
-    caches = model.cache(1, step.prompt_context + step.prompt), model.cache(step.batch, max(step.context, 1))
-    launch = _launch(torch, model, (prompt, caches[0], latest, caches[1]), eager)
-    taken = []
-    for _ in range(WARM_UP + repeats):
-        _wait(torch, device)
-        begin = time.perf_counter()
-        launch()
-        _wait(torch, device)
-        taken.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(taken[WARM_UP:])
-
-
-def _launch(torch, model: Llama, arguments: tuple[torch.Tensor, ...], eager: bool):
-    """What computes the step: on a GPU one CUDA graph, as engines do, else it is launched operation by operation."""
-    if eager or model.device.type != "cuda":
-        return lambda: model.step(*arguments)
-    # Before a step is captured it has to have run, on a stream of its own.
-    aside = torch.cuda.Stream(model.device)
-    aside.wait_stream(torch.cuda.current_stream(model.device))
-    with torch.cuda.stream(aside):
-        model.step(*arguments)
-    torch.cuda.current_stream(model.device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        model.step(*arguments)
-    return graph.replay
-
-
-def _wait(torch, device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            "measuring needs PyTorch, which is not installed: `uv sync --extra measure`, or pip install torch."
-        ) from None
-    return torch
-
-
-def _device(torch, name: str | None) -> torch.device:
-    if name is None:
-        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise InputError(f"--device {name} cannot be used: {reason}.") from None
-    return device
-
-
-def _room(torch, device: torch.device) -> float:
-    """Bytes of the device's memory that are free."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-
-
-def _device_title(torch, device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-    return f"{device.type}{threads}"
-
-
-def _device_name(torch, device: torch.device) -> str:
-    title = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def _name(title: str) -> str:
+    """A device's title as a part of a law's name."""
     return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
 
 
@@ -270,9 +183,3 @@ def _csv(times: list[tuple[Step, float]]) -> str:
     for step, ms in times:
         writer.writerow((step.prompt, step.prompt_context, step.batch, step.context, *step.counts, f"{ms:.6g}"))
     return stream.getvalue()
-
-
-def _say(text: str) -> None:
-    """Show progress in one line of a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -96,17 +96,30 @@ class Llama:
         begin = prompt_cache.shape[4] - whole
         steps = torch.arange(begin, begin + whole, device=self.device)
         turns = self._turns(torch.cat((steps, torch.full_like(latest, length - 1))))
+        seen = self._seen(whole, begin)
         x = self.embedding[torch.cat((prompt, latest))]
         for number, (inward, outward, gate_up, down) in enumerate(self.layers):
-            x = x + self._attention(x, inward, turns, prompt_cache[number], cache[number], whole) @ outward
+            x = x + self._attention(x, inward, turns, prompt_cache[number], cache[number], seen) @ outward
             gate, up = (rms_norm(x, x.shape[1:]) @ gate_up).chunk(2, dim=1)
             x = x + (silu(gate) * up) @ down
         last = x[max(whole - 1, 0) :]
         return rms_norm(last, last.shape[1:]) @ self.unembedding
 
-    def _attention(self, x, inward, turns, prompt_cache, cache, whole: int) -> torch.Tensor:
+    def _seen(self, whole: int, begin: int) -> dict[str, object] | None:
+        """What says that a prompt's tokens see those up to themselves, of which `begin` were there before; None without
+        a prompt."""
+        if not whole:
+            return None
+        if not begin:
+            return {"is_causal": True}
+        if self.device.type == "cuda" and self.dtype != torch.float32:
+            return {"attn_mask": causal_lower_right(whole, begin + whole)}
+        # Only kernels of CUDA that take 16 bits know such a mask without having it as a matrix: one for all layers.
+        return {"attn_mask": torch.ones(whole, begin + whole, dtype=torch.bool, device=self.device).tril(begin)}
+
+    def _attention(self, x, inward, turns, prompt_cache, cache, seen: dict | None) -> torch.Tensor:
         """Attention of one layer; writes the new keys and values into the caches. (tokens, heads x size)."""
-        shape, length = self.shape, cache.shape[3]
+        shape, length, whole = self.shape, cache.shape[3], len(x) - cache.shape[1]
         joined = (rms_norm(x, x.shape[1:]) @ inward).view(len(x), -1, shape.head_size)
         queries, keys, values = joined.split((shape.heads, shape.kv_heads, shape.kv_heads), dim=1)
         queries, keys = _turned(queries, turns), _turned(keys, turns)
@@ -116,7 +129,6 @@ class Llama:
             begin = prompt_cache.shape[3] - whole
             prompt_cache[0, 0, :, begin:] = keys[:whole].transpose(0, 1)
             prompt_cache[1, 0, :, begin:] = values[:whole].transpose(0, 1)
-            seen = {"is_causal": True} if begin == 0 else {"attn_mask": causal_lower_right(whole, begin + whole)}
             asked = queries[:whole].transpose(0, 1)[None]
             made = scaled_dot_product_attention(asked, prompt_cache[0], prompt_cache[1], enable_gqa=grouped, **seen)
             parts.append(made[0].transpose(0, 1).flatten(1))
