@@ -6,11 +6,25 @@ import argparse
 import os
 import sys
 from difflib import get_close_matches
+from importlib import import_module
 
 from openqueues import ONE_THREAD, WARM
 from openqueues.models.errors import InputError
 
 TIERS = ("smoke", "standard", "paper")
+# Commands in modules of their own, which are imported when the command is given: name, module, help.
+OWN = (
+    ("plan", "plan_cli", "what a tier costs before it is run"),
+    ("claim", "claim", "verify and record a policy that is better"),
+    ("board", "board_cli", "the best policies of each entry, and records"),
+    ("changes", "changes_cli", "which numbers moved between two folders of results"),
+    ("attack", "attack_cli", "the worst instances found for a policy"),
+    ("mg1", "mg1_cli", "response times of one queue with predictions"),
+    ("llm", "llm_cli", "requests served by one language model"),
+    ("hardware", "hardware_cli", "iteration-time laws from measured steps"),
+    ("data", "data_cli", "public traces: what there is, fetching, verifying"),
+    ("book", "book", "pages of entries, and the book made of them"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser(command_name: str) -> argparse.ArgumentParser:
-    """The parser; commands that live in modules of their own add their options only when called."""
+    """The parser; the commands of OWN add their options only when called."""
     parser = _Parser(
         prog="openqueues",
         description="Open problems of queueing with predictions and LLM serving, as experiments.",
@@ -98,13 +112,6 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
     )
     command.set_defaults(act=_run, killed=False)
 
-    command = commands.add_parser("plan", help="what a tier costs before it is run", allow_abbrev=False)
-    if command_name == "plan":
-        from openqueues import plan_cli
-
-        plan_cli.add_arguments(command)
-        command.set_defaults(act=plan_cli.run)
-
     command = commands.add_parser("check", help="does an entry keep its contract?", allow_abbrev=False)
     command.add_argument("entry", nargs="?", metavar="ENTRY", help="name or question (default: all entries)")
     command.set_defaults(act=_check)
@@ -119,61 +126,12 @@ def _parser(command_name: str) -> argparse.ArgumentParser:
     kind.add_argument("name", metavar="NAME", help="name of the new policy: lower case words joined by hyphens")
     command.set_defaults(act=_new)
 
-    command = commands.add_parser("claim", help="verify and record a policy that is better", allow_abbrev=False)
-    if command_name == "claim":
-        from openqueues import claim
-
-        claim.add_arguments(command)
-        command.set_defaults(act=claim.run)
-
-    command = commands.add_parser("board", help="the best policies of each entry, and records", allow_abbrev=False)
-    if command_name == "board":
-        from openqueues import board_cli
-
-        board_cli.add_arguments(command)
-        command.set_defaults(act=board_cli.run)
-
-    command = commands.add_parser("mg1", help="response times of one queue with predictions", allow_abbrev=False)
-    if command_name == "mg1":
-        from openqueues import mg1_cli
-
-        mg1_cli.add_arguments(command)
-        command.set_defaults(act=mg1_cli.run)
-
-    command = commands.add_parser("attack", help="the worst instances found for a policy", allow_abbrev=False)
-    if command_name == "attack":
-        from openqueues import attack_cli
-
-        attack_cli.add_arguments(command)
-        command.set_defaults(act=attack_cli.run)
-
-    command = commands.add_parser("llm", help="requests served by one language model", allow_abbrev=False)
-    if command_name == "llm":
-        from openqueues import llm_cli
-
-        llm_cli.add_arguments(command)
-        command.set_defaults(act=llm_cli.run)
-
-    command = commands.add_parser("hardware", help="iteration-time laws from measured steps", allow_abbrev=False)
-    if command_name == "hardware":
-        from openqueues import hardware_cli
-
-        hardware_cli.add_arguments(command)
-        command.set_defaults(act=hardware_cli.run)
-
-    command = commands.add_parser("data", help="public traces: what there is, fetching, verifying", allow_abbrev=False)
-    if command_name == "data":
-        from openqueues import data_cli
-
-        data_cli.add_arguments(command)
-        command.set_defaults(act=data_cli.run)
-
-    command = commands.add_parser("book", help="pages of entries, and the book made of them", allow_abbrev=False)
-    if command_name == "book":
-        from openqueues import book
-
-        book.add_arguments(command)
-        command.set_defaults(act=book.run)
+    for name, module, text in OWN:
+        command = commands.add_parser(name, help=text, allow_abbrev=False)
+        if command_name == name:
+            own = import_module(f"openqueues.{module}")
+            own.add_arguments(command)
+            command.set_defaults(act=own.run)
     return parser
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,34 @@ def test_the_book_is_built_by_the_command_of_the_readme():
     assert command in steps
 
 
+def test_a_release_takes_its_notes_from_the_changelog_and_its_version_is_said_once(tmp_path):
+    """The step of the workflow is run as it stands there."""
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["release"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("name") == "notes"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    (tmp_path / "CHANGELOG.md").write_text(
+        changes.replace("\n## ", "\n## 99.0\n\n- Later.\n\n## ", 1) + "\n## 0.0.1\n\n- First.\n"
+    )
+
+    def notes(tag: str) -> str | None:
+        given = os.environ | {"GITHUB_REF_NAME": tag}
+        done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=given)
+        return None if done.returncode else (tmp_path / "notes.md").read_text()
+
+    own = notes(f"v{version}")
+    assert own.strip() and own.strip() in changes and "Later." not in own and "First." not in own
+    assert notes("v0.0.1").strip() == "- First."
+    assert notes("v0.0.2") is None and notes("v0.0") is None
+
+
 def test_the_catalogue_of_workflows_finds_ours():
-    read = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())
-    assert "usage" in read and (ROOT / "Snakefile").is_file() and (ROOT / "workflow/config.yaml").is_file()
+    """It lists repositories whose README has both words, with a Snakefile and rules that end on .smk."""
+    readme = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in readme and "workflow" in readme
+    assert (ROOT / "Snakefile").is_file() and any((ROOT / "workflow/rules").glob("*.smk"))
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}

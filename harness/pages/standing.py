@@ -91,7 +91,7 @@ def _tile(question: registry.Question, entries: list[Entry], kind: str, facts: d
     if leader and finite(leader["score"]):
         share = f"{min(max(100 * leader['score'], 0), 100):.0f}%"
         bar = f"<i style='width:{share}'></i>"
-    said = f"{question.gist} Best so far: {_best(entry, leader) or 'not scored'}."
+    said = f"{question.gist} Best so far: {described(entry, leader) or 'not scored'}."
     return (
         f"<a class='tile {kind}' href='{page(entry)}.html' title='{html(said)}'>{head}"
         f"<span class='bar'>{bar}</span><small>{share}</small></a>"
@@ -100,10 +100,11 @@ def _tile(question: registry.Question, entries: list[Entry], kind: str, facts: d
 
 def best(entry: Entry, facts: dict[str, dict]) -> str:
     """The best policy at the headline with its score, else with its value; empty where there is none."""
-    return escape(_best(entry, leading(entry, facts.get(entry.slug, {}).get("scores", []))))
+    return escape(described(entry, leading(entry, facts.get(entry.slug, {}).get("scores", []))))
 
 
-def _best(entry: Entry, leader: dict | None) -> str:
+def described(entry: Entry, leader: dict | None) -> str:
+    """A row of the board as plain words: the policy with its score, else with its value; empty for none."""
     if leader is None:
         return ""
     name = style.name(leader["policy"])
