@@ -61,7 +61,7 @@ def _text(entry: Entry, rows: list[dict], kept: list[records.Record]) -> str:
                     row["policy"],
                     f"{row['mean']:.5g}",
                     "exact" if row["source"] == "analysis" else f"{row['mean_halfwidth']:.2g}",
-                    "-" if math.isnan(closed) else f"{100 * closed:.1f}%",
+                    "-" if math.isnan(closed) else f"{100 * closed:z.1f}%",
                     "-" if math.isnan(about) else f"{100 * about:.1f}",
                 ]
             )

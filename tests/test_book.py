@@ -325,9 +325,9 @@ def test_no_two_policies_of_an_entry_look_alike():
         assert len(set(chosen.values())) == len(policies)
         assert chosen["sprpt"][:2] == style.FIXED["sprpt"] != chosen["sprpt:memory=swap"][:2]
         assert chosen["onebit"].colour == chosen["onebit:preemptive=false"].colour
-        seven = policies[5:12]
-        style.distinguish(seven)
-        assert len({style.look(policy).colour for policy in seven}) == len(seven)
+        thirteen = policies[5:18]
+        style.distinguish(thirteen)
+        assert len({style.look(policy).colour for policy in thirteen}) == len(thirteen)
         style.distinguish(policies[::-1])
         assert {policy: style.look(policy) for policy in policies} == chosen
     finally:

@@ -170,7 +170,7 @@ def board(data: Data, rows: list[dict]) -> str:
             exact = row["source"] == "analysis"
             closed = "–"
             if np.isfinite(row["score"]):
-                closed = f"{100 * row['score']:.1f}%"
+                closed = f"{100 * row['score']:z.1f}%"
                 if not exact and row["halfwidth"] > 0:
                     closed += f"\u00a0±\u00a0{100 * row['halfwidth']:.1f}"
             value = digits(row["mean"]) if exact else interval(row["mean"], row["mean_halfwidth"])

@@ -18,6 +18,7 @@ ORANGE, SKY, GREEN, BLUE = "#e69f00", "#56b4e9", "#009e73", "#0072b2"
 VERMILION, PURPLE, OLIVE = "#d55e00", "#cc79a7", "#8f8b1e"
 # Tol's muted palette, for policies without a colour of their own; again safe for colour-blind readers.
 PALETTE = ("#332288", "#44aa99", "#999933", "#cc6677", "#882255", "#aa4499", "#117733")
+SPARE = (ORANGE, SKY, BLUE, VERMILION, GREY, BLACK)  # for entries with more of these, where nothing else has them
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 OTHERS = ("X", "h", "p", "d", "*", "<", ">", "P")
 INK, RULE = "#2b2b2b", "#e4e4e4"
@@ -135,7 +136,7 @@ def distinguish(policies: list[str]) -> None:
 
     A fixed look is kept, of several variants of a policy by the one with the fewest parameters. Others keep the look
     that their name gives them, unless one before them in the alphabet has it; then they take the next colour that is
-    free, or the next marker where none is.
+    free, one of those that policies elsewhere have, or the next marker where none is.
     """
     look.cache_clear()
     _chosen.clear()
@@ -151,7 +152,7 @@ def distinguish(policies: list[str]) -> None:
         first, second = PALETTE.index(colour), OTHERS.index(marker)
         used = {one.colour for one in taken}
         colours = [PALETTE[(first + step) % len(PALETTE)] for step in range(len(PALETTE))]
-        colours = [one for one in colours if one not in used] or colours
+        colours = [one for one in (*colours, *SPARE) if one not in used] or colours
         markers = [OTHERS[(second + step) % len(OTHERS)] for step in range(len(OTHERS))]
         dashed = look(policy).dashed
         free = (Look(one, other, dashed) for other in markers for one in colours)
