@@ -334,11 +334,40 @@ def test_no_two_policies_of_an_entry_look_alike():
         style.distinguish([])
 
 
+@pytest.mark.parametrize("direction", ["min", "max"])
+@pytest.mark.parametrize("key", ["servers", "law"])
+def test_a_policy_that_is_unstable_somewhere_is_shown_at_the_edge_apart_from_all_values(key, direction):
+    values = [2, 4, 8] if key == "servers" else ["short", "long", "heavy"]
+    experiment = Experiment(name="x", title="X", grid={key: values}, x=key)
+    rows = pandas.DataFrame({
+        "policy": ["fcfs"] * 3 + ["srpt"] * 3, key: values * 2, "mean": [1.0, 2.0, np.nan, 1.0, 1.5, 9.0],
+        "halfwidth": 0.1, "exact": np.nan, "status": ["ok", "ok", "unstable", "ok", "ok", "ok"],
+    })  # fmt: skip
+    metric = Metric(name="t", unit="s", direction=direction)
+    (drawing,) = figures.draw(experiment, metric, rows, ["fcfs", "srpt"])
+    assert drawing.caption.endswith("In the band at the edge: policies that are unstable there.")
+    axis = drawing.figure.axes[0]
+    upright = key == "servers"
+    aside = axis.get_xaxis_transform() if upright else axis.get_yaxis_transform()
+    (mark,) = [line for line in axis.get_lines() if line.get_transform() == aside]
+    assert mark.get_color() == style.look("fcfs").colour
+    far, place = (mark.get_ydata(), mark.get_xdata()) if upright else (mark.get_xdata(), mark.get_ydata())
+    assert round(place[0]) == (8 if upright else 2)
+    ends = axis.get_ylim() if upright else axis.get_xlim()
+    scale = (axis.yaxis if upright else axis.xaxis).get_transform().transform
+    low, high, least, most = scale(np.array([*ends, 1 - 0.1, 9 + 0.1]))
+    beyond = (most - low) / (high - low) < far[0] if direction == "min" else far[0] < (least - low) / (high - low)
+    assert beyond
+    (whole,) = figures.draw(experiment, metric, rows.assign(mean=1.0, status="ok"), ["fcfs", "srpt"])
+    assert "unstable" not in whole.caption
+
+
 def test_a_load_of_one_and_more_is_drawn():
     """A queue that loses or refuses work may have it; below 1 the axis is logarithmic in 1/(1 - load)."""
     for loads, name in (([0.5, 0.9], "logarithmic"), ([0.5, 1.0, 1.5], "load")):
         experiment = Experiment(name="loads", title="Load", grid={"load": loads}, x="load")
         rows = {"policy": "fcfs", "load": loads, "mean": [1.0] * len(loads), "halfwidth": 0.1, "exact": np.nan}
+        rows["status"] = "ok"
         (drawing,) = figures.draw(experiment, Metric(name="t", unit="s"), pandas.DataFrame(rows), ["fcfs"])
         assert name in drawing.figure.axes[0].get_xlabel()
         ticks = drawing.figure.axes[0].get_xticks()

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from openqueues.pages import style
+from openqueues.pages import style, unstable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -39,10 +41,12 @@ class Drawing(NamedTuple):
 def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str]) -> list[Drawing]:
     """Figures of one metric of an experiment; several when the grid has too many panels for one.
 
-    `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact. Rows without a
-    finite value are left out; without rows left there is no figure.
+    `data` has a row per policy and point: the grid's columns, policy, mean, halfwidth, exact, status. Rows without a
+    finite value are left out, but where a policy is unstable a mark at the edge says so; without rows left there is
+    no figure.
     """
-    data = data[np.isfinite(data["mean"]) | np.isfinite(data["exact"])]
+    finite = np.isfinite(data["mean"]) | np.isfinite(data["exact"])
+    data, lost = data[finite], data[~finite & (data["status"] == "unstable")]
     if data.empty:
         return []
     if data[experiment.x].nunique() == 1:  # a tier may leave one value of the axis: take the next key that varies
@@ -56,7 +60,8 @@ def draw(experiment: Experiment, metric: Metric, data: pandas.DataFrame, policie
         part = data if split is None else data[data[split] == value]
         more = "" if split is None else f", {split} {value}"
         stem = "" if split is None else f"-{list(experiment.grid[split]).index(value) + 1}"
-        drawings.append(_one(experiment, metric, part, policies, keys, more, stem))
+        without = lost if split is None else lost[lost[split] == value]
+        drawings.append(_one(experiment, metric, part, without, policies, keys, more, stem))
     return drawings
 
 
@@ -69,6 +74,7 @@ def _one(
     experiment: Experiment,
     metric: Metric,
     data: pandas.DataFrame,
+    lost: pandas.DataFrame,
     policies: list[str],
     keys: list[str],
     more: str,
@@ -81,8 +87,9 @@ def _one(
     scaled = heavy and _explodes(data)
     columns = min(len(combinations), 2 if len(combinations) in (2, 4) or not numeric else 3)
     rows = math.ceil(len(combinations) / columns)
-    categories = 0 if numeric else len(_values(experiment, data, experiment.x))
-    height = (4.2 if len(combinations) == 1 else 3.0) if numeric else 0.9 + (0.25 + 0.035 * len(policies)) * categories
+    categories = _values(experiment, data, experiment.x)
+    tall = 0.9 + (0.25 + 0.035 * len(policies)) * len(categories)
+    height = (4.2 if len(combinations) == 1 else 3.0) if numeric else tall
     figure = style.figure(WIDTH, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=not numeric)
     order = _order(data, policies, experiment)
@@ -90,17 +97,19 @@ def _one(
         if chosen is None:
             axis.set_axis_off()
             continue
-        part = data
+        part, without = data, lost[lost["policy"].isin(policies) & lost[experiment.x].isin(data[experiment.x])]
         for key, value in zip(keys, chosen, strict=True):
-            part = part[part[key] == value]
+            part, without = part[part[key] == value], without[without[key] == value]
         if keys:
             axis.set_title(_words(dict(zip(keys, chosen, strict=True))), pad=6)
         if numeric:
-            _lines(axis, experiment, part, order, scaled)
+            _lines(axis, experiment, part, order, scaled, {*part[experiment.x], *without[experiment.x]})
+            unstable.band(axis, "y", _marks(without, experiment.x, order, heavy), metric.direction)
             axis.set_xlabel(_axis_name(experiment.x, heavy) if place >= len(combinations) - columns else "")
             axis.set_ylabel(_metric_name(metric, scaled, height) if place % columns == 0 else "")
         else:
-            _rows(axis, experiment, part, order, _values(experiment, data, experiment.x))
+            _rows(axis, experiment, part, order, categories)
+            unstable.band(axis, "x", _marks_in_rows(without, experiment.x, order, categories), metric.direction)
             axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
     if len(combinations) == 1 and numeric:
         _label_lines(axes[0, 0], order)
@@ -108,6 +117,8 @@ def _one(
         style.legend(figure, order, lines=numeric)
     exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
     caption = _caption(experiment, metric, more, scaled, numeric, exact, simulated)
+    if lost["policy"].isin(policies).any():
+        caption += " In the band at the edge: policies that are unstable there."
     named = ", ".join(map(style.name, order))
     alt = f"{metric.title} against {experiment.x} for {named}{more}"
     return Drawing(stem, more.removeprefix(", "), figure, caption, alt)
@@ -136,9 +147,12 @@ def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) 
     return sorted(policies, key=lambda policy: (-best.get(policy, -math.inf), policy))
 
 
-def _lines(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool) -> None:
+def _lines(
+    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool, values: set[float]
+) -> None:
+    """A line per policy, with its marks; ticks at the values of the axis."""
     heavy = _heavy(experiment, data)
-    place = (lambda x: 1 / (1 - x)) if heavy else (lambda x: x)
+    place = _place(heavy)
     for layer, policy in enumerate(policies):
         look = style.look(policy)
         own = data[data["policy"] == policy].sort_values(experiment.x)
@@ -168,7 +182,7 @@ def _lines(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies:
             )
         else:
             axis.plot(place(load[good]), line[good], "none", marker=look.marker, markerfacecolor=look.face, **common)
-    values = sorted({value for value in data[experiment.x]})
+    values = sorted(values)
     if heavy and len(values) > 1:
         axis.set_xscale("log")
     elif len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 30:
@@ -180,6 +194,11 @@ def _lines(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies:
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > (15 if scaled else 4):
         logarithmic(axis, "y")
+
+
+def _place(heavy: bool) -> Callable:
+    """Where a value of the axis stands on it."""
+    return (lambda x: 1 / (1 - x)) if heavy else (lambda x: x)
 
 
 def logarithmic(axis: Axes, which: str) -> None:
@@ -211,7 +230,7 @@ def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
 
 def _rows(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], categories: list) -> None:
     """A row per category, in it a mark per policy with its interval."""
-    spread = np.linspace(-0.28, 0.28, len(policies)) if len(policies) > 1 else [0.0]
+    spread = _spread(policies)
     row = {value: place for place, value in enumerate(categories)}
     for shift, policy in zip(spread, policies, strict=True):
         look = style.look(policy)
@@ -239,6 +258,29 @@ def _rows(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: 
     shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
     if shown.min() > 0 and shown.max() / shown.min() > 4:
         logarithmic(axis, "x")
+
+
+def _spread(policies: list[str]) -> list[float]:
+    """How far from the middle of its row each policy stands."""
+    return list(np.linspace(-0.28, 0.28, len(policies))) if len(policies) > 1 else [0.0]
+
+
+def _marks(lost: pandas.DataFrame, x: str, policies: list[str], heavy: bool) -> list[unstable.Mark]:
+    """Of each point where a policy has no value for being unstable."""
+    place = _place(heavy)
+    return [
+        unstable.Mark(policy, place(value), before)
+        for value, own in lost.groupby(x)
+        for before, policy in enumerate(policy for policy in policies if (own["policy"] == policy).any())
+    ]
+
+
+def _marks_in_rows(lost: pandas.DataFrame, x: str, policies: list[str], categories: list) -> list[unstable.Mark]:
+    spread = _spread(policies)
+    return [
+        unstable.Mark(policy, categories.index(value) + spread[policies.index(policy)])
+        for policy, value in zip(lost["policy"], lost[x], strict=True)
+    ]
 
 
 def _wrapped(text: str) -> str:

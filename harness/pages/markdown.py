@@ -98,9 +98,9 @@ def interval(value: float, halfwidth: float) -> str:
     """`2.353 ± 0.004`, both to the same place; a value without an interval stands alone."""
     if value is None or not math.isfinite(value):
         return "–"
+    if halfwidth is None or not math.isfinite(halfwidth) or halfwidth <= 1e-9 * abs(value):  # or one of rounding alone
+        return digits(value)
     text = digits(value, halfwidth)
-    if halfwidth is None or not math.isfinite(halfwidth) or halfwidth <= 0:
-        return text
     places = len(text.partition(".")[2])
     return f"{text}\u00a0±\u00a0{halfwidth:.{places}f}"  # kept on one line
 
