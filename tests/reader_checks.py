@@ -26,6 +26,8 @@ STRUCTURE = """() => {
     if (!next || !next.querySelector('a.download, a[download]'))
       said.push(`no data beside the figure '${(figure.innerText || '').trim().slice(0, 40)}'`);
   }
+  const dashed = main.innerText.match(/\\s[–—][a-z][a-z-]*/);
+  if (dashed) said.push(`a dash stands for the hyphens of an option: '${dashed[0].trim()}'`);
   for (const one of document.querySelectorAll('a[href], button')) {
     const name = one.textContent.trim() || one.getAttribute('aria-label') || one.title || '';
     if (!name.trim() && !one.querySelector('img[alt]') && one.offsetParent)

@@ -131,8 +131,8 @@ def test_faults_are_found(browser, made, tmp_path):
         "<img src='none.svg'><a href='gone.html'>gone</a><a href='paper.html#nowhere'>nowhere</a>"
         "<script>undefinedFunction()</script><script src='https://example.org/a.js'></script>"
         "<div style='width: 3000px'>wide</div><p style='color: #999; background: #aaa'>pale</p><h5>deep</h5>"
-        "<figure>alone</figure><button style='width: 9px'></button><p style='font-size: 9px'>tiny</p></article>"
-        f"<!-- {'heavy' * 200_000} -->"
+        "<figure>alone</figure><button style='width: 9px'></button><p style='font-size: 9px'>tiny</p>"
+        f"<p>openqueues –help</p></article><!-- {'heavy' * 200_000} -->"
     )
     text = file.read_text().replace("</article>", spoilt).replace('name="description"', "")
     file.write_text(text)
@@ -152,6 +152,7 @@ def test_faults_are_found(browser, made, tmp_path):
         "no words in <button",
         "no data beside the figure 'alone'",
         "has no description",
+        "'–help'",
     ):
         assert fault in said
     said = "\n".join(faults(browser, tmp_path / "book", 390))
