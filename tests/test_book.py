@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import numpy as np
 import pandas
 import pytest
@@ -361,6 +362,22 @@ def test_a_policy_that_is_unstable_somewhere_is_shown_at_the_edge_apart_from_all
     assert beyond
     (whole,) = figures.draw(experiment, metric, rows.assign(mean=1.0, status="ok"), ["fcfs", "srpt"])
     assert "unstable" not in whole.caption
+
+
+def test_titles_of_panels_do_not_reach_into_their_neighbours():
+    grid = {"size": ["weibull:shape=0.5"], "law": ["confusion:threshold=1.5,miss=0.2,false_alarm=0.1"]}
+    grid |= {"servers": [1, 2, 3], "load": [0.5, 0.9]}
+    experiment = Experiment(name="x", title="X", grid=grid, x="load")
+    rows = [{"size": grid["size"][0], "law": law, "servers": n, "load": load, "mean": 1.0 + load}
+            for law in (*grid["law"], "exact") for n in grid["servers"] for load in grid["load"]]  # fmt: skip
+    experiment = msgspec.structs.replace(experiment, grid=grid | {"law": [*grid["law"], "exact"]})
+    data = pandas.DataFrame(rows).assign(policy="fcfs", halfwidth=0.1, exact=np.nan, status="ok")
+    (drawing,) = figures.draw(experiment, Metric(name="t", unit="s"), data, ["fcfs"])
+    titles = [axis.get_title(loc="left") for axis in drawing.figure.axes]
+    assert titles[0] == "confusion:threshold=1.5,\nmiss=0.2, false_alarm=0.1,\nservers\u00a01"
+    drawing.figure.canvas.draw()
+    boxes = [axis._left_title.get_window_extent() for axis in drawing.figure.axes]
+    assert all(one.x1 < two.x0 for one, two in zip(boxes[:2], boxes[1:3], strict=True))
 
 
 def test_a_load_of_one_and_more_is_drawn():

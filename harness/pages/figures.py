@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,7 +102,7 @@ def _one(
         for key, value in zip(keys, chosen, strict=True):
             part, without = part[part[key] == value], without[without[key] == value]
         if keys:
-            axis.set_title(_words(dict(zip(keys, chosen, strict=True))), pad=6)
+            axis.set_title(_title(dict(zip(keys, chosen, strict=True)), WIDTH / columns), pad=6)
         if numeric:
             _lines(axis, experiment, part, order, scaled, {*part[experiment.x], *without[experiment.x]})
             unstable.band(axis, "y", _marks(without, experiment.x, order, heavy), metric.direction)
@@ -135,8 +136,9 @@ def _explodes(data: pandas.DataFrame) -> bool:
     Response times grow like 1/(1 - load); a ratio of two of them may grow, too, but far less.
     """
     best = data["exact"].where(np.isfinite(data["exact"]), data["mean"]).groupby(data["load"]).max().sort_index()
-    growth, load = best.iloc[-1] / best.iloc[0], best.index
-    return bool(best.iloc[0] > 0 and growth > max(4.0, math.sqrt((1 - load[0]) / (1 - load[-1]))))
+    load = best.index
+    least = max(4.0, math.sqrt((1 - load[0]) / (1 - load[-1])))
+    return bool(best.iloc[0] > 0 and best.iloc[-1] > least * best.iloc[0])
 
 
 def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) -> list[str]:
@@ -357,6 +359,15 @@ def _label_lines(axis: Axes, policies: list[str]) -> None:
 
 def _words(chosen: dict) -> str:
     return ", ".join(str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items())
+
+
+def _title(chosen: dict, inches: float) -> str:
+    """What a panel shows, on several lines where they are longer than the panel is wide."""
+    words, most = _words(chosen), int(10 * inches)  # a tenth of an inch a letter
+    if len(words) <= most:
+        return words
+    parts = re.split(r",\s*", words)  # a value, or a parameter of a law, stays on one line
+    return textwrap.fill(", ".join(part.replace(" ", "\u00a0") for part in parts), most, break_long_words=False)
 
 
 def _axis_name(key: str, heavy: bool) -> str:
