@@ -64,10 +64,11 @@ def _where(slug: str, row: dict) -> str:
 
 
 def _change(row: dict) -> str:
-    """The change as a share of the old value, as a number where that is 0."""
-    if row["old"]:
-        return f"{percent(row['change'] / abs(row['old']))} ± {100 * row['width'] / abs(row['old']):.2g}%"
-    return f"{row['change']:+.3g} ± {row['width']:.2g}"
+    """The change as a share of the old value, as a number where that is 0, with its interval where it has one."""
+    old = abs(row["old"])
+    text = percent(row["change"] / old) if old else f"{row['change']:+.3g}"
+    width = 100 * row["width"] / old if old else row["width"]
+    return f"{text} ± {float(f'{width:.2g}'):g}{'%' if old else ''}" if width else text
 
 
 def _table(change: Change, rows: list[dict]) -> str:
@@ -95,6 +96,8 @@ def _counts(change: Change) -> str:
     """The version where it rose, and how many values moved."""
     old, new = change.versions
     version = f"version {old} → {new}, " if old != new else ""
+    if change.moved.empty:
+        return f"{version}{'no value moved' if change.compared else 'no value to compare'}"
     apart = int(change.moved["apart"].sum())
     beyond = f", {apart} beyond their intervals" if apart else ""
     return f"{version}{len(change.moved)} of {change.compared} values moved{beyond}"

@@ -63,6 +63,11 @@ class Metric(_Part, kw_only=True):
             words.pop()
         return " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
 
+    @property
+    def share(self) -> bool:
+        """Whether it is a part of a whole: called so, or counted in shares or per cent."""
+        return self.name.endswith("share") or self.unit.startswith(("share ", "%"))
+
 
 class Policies(_Part, kw_only=True):
     """Floor: what blind service gives. Ceiling: what clairvoyance gives (none: the entry's bound)."""

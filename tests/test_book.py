@@ -392,6 +392,26 @@ def test_a_load_of_one_and_more_is_drawn():
         assert np.allclose(ticks, 1 / (1 - np.array(loads)) if max(loads) < 1 else loads)
 
 
+@pytest.mark.parametrize("grid", [{"clients": [5, 9]}, {"work": ["code", "talk"]}], ids=["lines", "rows"])
+@pytest.mark.parametrize(
+    ("name", "unit", "scale"),
+    [
+        ("mean_latency_s", "s", "log"),
+        ("latency_ratio", "of the large server's", "log"),
+        ("slo_share", "of requests within their objectives", "linear"),
+        ("misjudged", "share of arrivals", "linear"),
+        ("accuracy", "% right", "linear"),
+    ],
+)
+def test_values_far_apart_are_on_a_logarithmic_axis_but_shares_of_a_whole_on_a_linear_one(grid, name, unit, scale):
+    (x,) = grid
+    experiment = Experiment(name="one", title="One", grid=grid, x=x)
+    rows = {"policy": "fcfs", x: grid[x], "mean": [0.1, 0.9], "halfwidth": 0.01, "exact": np.nan, "status": "ok"}
+    (drawing,) = figures.draw(experiment, Metric(name=name, unit=unit), pandas.DataFrame(rows), ["fcfs"])
+    axis = drawing.figure.axes[0]
+    assert (axis.get_yscale() if x == "clients" else axis.get_xscale()) == scale
+
+
 @pytest.mark.parametrize(
     ("name", "unit", "title"),
     [

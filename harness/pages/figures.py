@@ -104,12 +104,12 @@ def _one(
         if keys:
             axis.set_title(_title(dict(zip(keys, chosen, strict=True)), WIDTH / columns), pad=6)
         if numeric:
-            _lines(axis, experiment, part, order, scaled, {*part[experiment.x], *without[experiment.x]})
+            _lines(axis, experiment, metric, part, order, scaled, {*part[experiment.x], *without[experiment.x]})
             unstable.band(axis, "y", _marks(without, experiment.x, order, heavy), metric.direction)
             axis.set_xlabel(_axis_name(experiment.x, heavy) if place >= len(combinations) - columns else "")
             axis.set_ylabel(_metric_name(metric, scaled, height) if place % columns == 0 else "")
         else:
-            _rows(axis, experiment, part, order, categories)
+            _rows(axis, experiment, metric, part, order, categories)
             unstable.band(axis, "x", _marks_in_rows(without, experiment.x, order, categories), metric.direction)
             axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
     if len(combinations) == 1 and numeric:
@@ -150,7 +150,13 @@ def _order(data: pandas.DataFrame, policies: list[str], experiment: Experiment) 
 
 
 def _lines(
-    axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], scaled: bool, values: set[float]
+    axis: Axes,
+    experiment: Experiment,
+    metric: Metric,
+    data: pandas.DataFrame,
+    policies: list[str],
+    scaled: bool,
+    values: set[float],
 ) -> None:
     """A line per policy, with its marks; ticks at the values of the axis."""
     heavy = _heavy(experiment, data)
@@ -193,9 +199,14 @@ def _lines(
     axis.set_xticks(positions, _thin(values, positions, axis), minor=False)
     axis.minorticks_off()
     drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()])
-    drawn = drawn[np.isfinite(drawn)]
-    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > (15 if scaled else 4):
+    if _far(metric, drawn, 15 if scaled else 4):
         logarithmic(axis, "y")
+
+
+def _far(metric: Metric, values: np.ndarray, most: float) -> bool:
+    """Whether values lie so far apart that their axis is to be logarithmic; that of a share of a whole is linear."""
+    values = values[np.isfinite(values)]
+    return bool(not metric.share and values.size and values.min() > 0 and values.max() / values.min() > most)
 
 
 def _place(heavy: bool) -> Callable:
@@ -230,7 +241,9 @@ def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
     return labels[::-1]
 
 
-def _rows(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: list[str], categories: list) -> None:
+def _rows(
+    axis: Axes, experiment: Experiment, metric: Metric, data: pandas.DataFrame, policies: list[str], categories: list
+) -> None:
     """A row per category, in it a mark per policy with its interval."""
     spread = _spread(policies)
     row = {value: place for place, value in enumerate(categories)}
@@ -258,7 +271,7 @@ def _rows(axis: Axes, experiment: Experiment, data: pandas.DataFrame, policies: 
     axis.set_ylim(len(categories) - 0.5, -0.5)
     axis.grid(False, axis="y")
     shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
-    if shown.min() > 0 and shown.max() / shown.min() > 4:
+    if _far(metric, shown.to_numpy(), 4):
         logarithmic(axis, "x")
 
 
