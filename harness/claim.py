@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from openqueues import plan, records, registry, results, sandbox
 from openqueues.entry import TIERS, Entry, Point
+from openqueues.listing import from_here
 from openqueues.models import policies
 from openqueues.models.errors import InputError
 from openqueues.models.policies import INFORMATION
@@ -73,7 +74,8 @@ def run(chosen: argparse.Namespace) -> int:
         if new:
             own.unlink()
         raise
-    print(f"Written: {own}" if new else f"Already there: {file}", f"Recorded: {kept}", sep="\n")
+    print(f"Written: {from_here(own)}" if new else f"Already there: {from_here(file)}")
+    print(f"Recorded: {from_here(kept)}")
     return 0
 
 

@@ -166,7 +166,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _new(chosen: argparse.Namespace) -> int:
-    from openqueues import scaffold
+    from openqueues import listing, scaffold
 
     if chosen.kind == "problem":
         files = scaffold.problem(chosen.name, chosen.question)
@@ -177,5 +177,6 @@ def _new(chosen: argparse.Namespace) -> int:
             f"openqueues check {chosen.entry}",
             f"openqueues run {chosen.entry} --policy {files[0].stem}",
         ]
-    print("Written:", *(f"  {file}" for file in files), "Next:", *(f"  {line}" for line in follow), sep="\n")
+    written = [listing.from_here(file) for file in files]
+    print("Written:", *(f"  {file}" for file in written), "Next:", *(f"  {line}" for line in follow), sep="\n")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from openqueues import registry
 from openqueues.entry import TIERS, Entry
@@ -51,6 +52,12 @@ def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
         cells = [c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def from_here(path: Path) -> str:
+    """A path as one types it: from the working directory, where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _row(entry: Entry) -> dict:

@@ -382,12 +382,12 @@ def test_titles_of_panels_do_not_reach_into_their_neighbours():
 
 def test_a_load_of_one_and_more_is_drawn():
     """A queue that loses or refuses work may have it; below 1 the axis is logarithmic in 1/(1 - load)."""
-    for loads, name in (([0.5, 0.9], "logarithmic"), ([0.5, 1.0, 1.5], "load")):
+    for loads, name in (([0.5, 0.9], "load (logarithmic in 1/(1 − load))"), ([0.5, 1.0, 1.5], "load")):
         experiment = Experiment(name="loads", title="Load", grid={"load": loads}, x="load")
         rows = {"policy": "fcfs", "load": loads, "mean": [1.0] * len(loads), "halfwidth": 0.1, "exact": np.nan}
         rows["status"] = "ok"
         (drawing,) = figures.draw(experiment, Metric(name="t", unit="s"), pandas.DataFrame(rows), ["fcfs"])
-        assert name in drawing.figure.axes[0].get_xlabel()
+        assert drawing.figure.axes[0].get_xlabel() == name
         ticks = drawing.figure.axes[0].get_xticks()
         assert np.allclose(ticks, 1 / (1 - np.array(loads)) if max(loads) < 1 else loads)
 

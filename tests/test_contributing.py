@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tiny
 import yaml
 from openqueues import cli
 
@@ -23,10 +24,23 @@ def test_every_command_that_is_named_exists(name):
     assert named and named <= set(known), named - set(known)
 
 
+def test_a_new_policy_is_announced_as_the_readme_shows(tmp_path, monkeypatch, capsys):
+    block = re.search(
+        r"^    \$ openqueues (new policy (\S+) \S+)\n((?:    [^$\n]+\n)+)", (ROOT / "README.md").read_text(), re.M
+    )
+    command, entry, shown = block.groups()
+    tiny.write(tmp_path / "problems", entry)
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(tmp_path / "problems"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().out == re.sub("^    ", "", shown, flags=re.M)
+
+
 def test_every_file_that_is_named_exists():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"\]\(([^)#:]+)\)|(tests/\w+\.py|CHANGELOG\.md)", text):
-        assert (ROOT / "".join(path)).exists(), path
+    named = re.findall(r"\]\([^)#:]+\)|tests/\w+\.py|[\w/]+\.(?:md|cff)\b|pyproject\.toml", text)
+    paths = {name.strip("]()") for name in named}
+    assert len(paths) >= 5 and {path for path in paths if not (ROOT / path).exists()} == set()
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda file: file.name)

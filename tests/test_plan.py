@@ -42,8 +42,17 @@ def test_a_cell_takes_its_jobs_times_a_rate_and_time_at_each_point(problems):
         expected = points * (0.5 + 2.0 * millions * size.replications) + costs.CELL_SECONDS
         assert cost.seconds == pytest.approx(expected)
         assert cost.memory_mb == pytest.approx(costs.BASE_MB + 1.5 * 40 * millions, abs=1)
-    # A cell without rates costs what its entry's dearest does.
-    assert {policy: cell.cost for policy, cell in cells().items()} == dict.fromkeys(cells(), cells()["mine"].cost)
+
+
+def test_a_cell_without_rates_costs_what_its_entry_s_dearest_does(problems):
+    own, other = ("tiny", "loads", "mine"), ("tiny", "loads", "fcfs")
+    costs.write({own: RATES, other: costs.Rates(1.0, 0.7, 10.0)}, problems / "costs.csv")
+    found = {policy: cell.cost for policy, cell in cells().items()}
+    dearest = costs.Rates(seconds=2.0, point_seconds=0.7, megabytes=40.0)
+    costs.write({own: RATES, other: dearest}, problems / "costs.csv")
+    costs.forget()
+    assert found["srpt"] == found["sprpt"] == cells()["fcfs"].cost
+    assert len({found["mine"], found["fcfs"], found["srpt"]}) == 3
 
 
 def test_a_table_that_cannot_be_read_is_named_with_its_line(problems):
@@ -89,9 +98,13 @@ def test_rates_are_measured_cell_by_cell_and_a_policy_that_fails_has_none(proble
 def test_the_command_says_what_a_tier_costs(problems):
     said = tiny.openqueues("plan", "--tier", "paper", "--price", "0.05", problems=problems)
     assert said.returncode == 0, said.stderr
-    assert re.search(r"paper: \d+ cells, about [\d.e-]+ core hours, [\d.]+ at that price", said.stdout)
-    one = json.loads(tiny.openqueues("plan", "--json", problems=problems).stdout)
-    assert one["total"]["core_hours"] == pytest.approx(sum(row["core_hours"] for row in one["entries"]))
+    assert re.search(r"paper: 4 cells, about [\d.e-]+ core hours, [\d.]+ at that price", said.stdout)
+    one = json.loads(tiny.openqueues("plan", "--tier", "paper", "--price", "50", "--json", problems=problems).stdout)
+    hours = sum(cell.cost.seconds for cell in cells("paper").values()) / 3600
+    assert one["total"]["core_hours"] == pytest.approx(hours) and [row["core_hours"] for row in one["entries"]] == [
+        one["total"]["core_hours"]
+    ]
+    assert one["total"]["price"] == pytest.approx(50 * hours, abs=0.005) and one["total"]["price"] > 1
     wrong = tiny.openqueues("plan", "--price", "-1", problems=problems)
     assert (wrong.returncode, wrong.stderr) == (
         2, "openqueues: --price is -1.0, but must be a number that is not negative.\n",
