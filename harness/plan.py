@@ -6,11 +6,14 @@ no entry.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import re
+import time
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -42,6 +45,14 @@ class Cell(msgspec.Struct, frozen=True):
         """Path of the JSON that says how the file was made."""
         return self.path.removesuffix(".parquet") + ".json"
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the file is there, but made from other sources, or nothing readable says from which."""
+        try:
+            return os.path.exists(self.path) and json.loads(Path(self.provenance).read_bytes())["hash"] != self.hash
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+
 
 def cells(tier: str = "standard", results: str | Path = "results") -> list[Cell]:
     """Every cell of every entry in this tier, in the registry's order."""
@@ -63,6 +74,21 @@ def cell(entry: Entry, experiment: Experiment, policy: str, tier: str, results: 
     path = Path(results) / tier / entry.slug / experiment.name / f"{file_name(name)}.parquet"
     digest, cost = _hash(entry, experiment, policy, tier), costs.of(entry, experiment, name, tier)
     return Cell(entry.slug, experiment.name, name, path.as_posix(), digest, cost)
+
+
+def date(cells: Iterable[Cell], since: str | Path) -> None:
+    """Date the files of stale cells before that of a new file `since`, and those of all others after it."""
+    Path(since).parent.mkdir(exist_ok=True)
+    made = Path(f"{since}.{os.getpid()}")
+    made.write_text(str(time.time_ns()))  # Snakemake takes a file of the same content for the same file
+    os.utime(made, (2, 2))
+    made.replace(since)  # another workflow may be reading it
+    for cell in cells:
+        with contextlib.suppress(OSError):  # there is none, or it may only be read: which is said where it is written
+            if cell.is_stale:
+                os.utime(cell.path, (1, 1))
+            elif os.stat(cell.path).st_mtime < 2:
+                os.utime(cell.path)
 
 
 def label(entry: Entry, policy: str) -> str:

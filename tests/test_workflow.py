@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import small_entries
+from openqueues import plan, registry, runner
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
@@ -93,6 +95,43 @@ def test_parsing_loads_no_compiler_and_no_entry(problems, tmp_path):
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "openqueues" in loaded
     assert not {"numba", "scipy", "matplotlib"} & loaded
+
+
+def to_make(problems: Path, folder: Path) -> list[str]:
+    """The cells that the workflow would make."""
+    done = snakemake(problems, folder, "-n", "--quiet", "host")
+    assert done.returncode == 0, done.stdout
+    return sorted(re.findall(rf"output: {folder}/smoke/(\S+)\.parquet", done.stdout))
+
+
+def test_files_of_which_snakemake_has_no_notes_are_made_again_if_their_sources_changed(tmp_path, monkeypatch):
+    """They came from another machine, or `openqueues run` made them."""
+    problems, folder = tmp_path / "problems", tmp_path / "results"
+    small_entries.write(problems, broken=False)
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(problems))
+    for entry in registry.entries():
+        for cell in plan.cells_of(entry, "smoke", folder):
+            runner.run_cell(entry, entry.experiment(cell.experiment), cell.policy, "smoke", folder)
+    assert to_make(problems, folder) == []
+    source = problems / "made-up-question" / "problem.py"
+    before = source.read_text()
+    source.write_text(before + "\n\nANOTHER = 1\n")
+    all_of_it = [f"made-up-question/{of}/{policy}" for of in ("kinds", "loads") for policy in ("fcfs", "sprpt", "srpt")]
+    assert to_make(problems, folder) == all_of_it
+    source.write_text(before)
+    assert to_make(problems, folder) == []
+
+
+def test_a_file_that_was_replaced_after_snakemake_made_it_is_made_again(tmp_path, monkeypatch):
+    problems, folder = tmp_path / "problems", tmp_path / "results"
+    small_entries.write(problems, broken=False)
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(problems))
+    name = "made-up-question/loads/srpt"
+    assert snakemake(problems, folder, "--until", "cell").returncode == 0
+    assert to_make(problems, folder) == []
+    provenance = folder / "smoke" / f"{name}.json"
+    provenance.write_text(provenance.read_text().replace('"hash": "', '"hash": "0'))
+    assert to_make(problems, folder) == [name]
 
 
 @pytest.mark.parametrize(

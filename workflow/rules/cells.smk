@@ -3,6 +3,14 @@
 # What it takes is estimated from measured rates (harness/costs.py), with room, and more at each retry. The name of its
 # group says how many such cells make a job of a cluster; profiles/slurm puts that many together. In that job the cells
 # are local and in no group: as steps of the job, each would start Snakemake anew, which takes longer than most cells.
+#
+# Snakemake compares the hash with the one that it noted when it made the file. For files that were made or brought here
+# without it, and where its notes are lost, every cell needs a file that is newer than what is stale, and nothing else.
+SINCE = ".snakemake/openqueues"
+if workflow.is_main_process:
+    plan.date(CELLS.values(), SINCE)
+
+
 def cell_of(wildcards):
     return CELLS[f"{RESULTS}/{wildcards.problem}/{wildcards.experiment}/{wildcards.policy}.parquet"]
 
@@ -11,6 +19,8 @@ rule cell:
     wildcard_constraints:
         problem="[a-z0-9-]+",
         experiment="[a-z0-9-]+",
+    input:
+        SINCE,
     output:
         table=f"{RESULTS}/{{problem}}/{{experiment}}/{{policy}}.parquet",
         provenance=f"{RESULTS}/{{problem}}/{{experiment}}/{{policy}}.json",
