@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from openqueues.pages import style, unstable
+from openqueues.pages import labels, style, unstable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,18 +100,18 @@ def _one(
         for key, value in zip(keys, chosen, strict=True):
             part, without = part[part[key] == value], without[without[key] == value]
         if keys:
-            axis.set_title(_title(dict(zip(keys, chosen, strict=True)), WIDTH / columns), pad=6)
+            axis.set_title(labels.of_panel(dict(zip(keys, chosen, strict=True)), WIDTH / columns), pad=6)
         if numeric:
             _lines(axis, experiment, metric, part, order, scaled, {*part[experiment.x], *without[experiment.x]})
             unstable.band(axis, "y", _marks(without, experiment.x, order, heavy), metric.direction)
-            axis.set_xlabel(_axis_name(experiment.x, heavy) if place >= len(combinations) - columns else "")
-            axis.set_ylabel(_metric_name(metric, scaled, height) if place % columns == 0 else "")
+            axis.set_xlabel(labels.of_axis(experiment.x, heavy) if place >= len(combinations) - columns else "")
+            axis.set_ylabel(labels.of_metric(metric, scaled, height) if place % columns == 0 else "")
         else:
             _rows(axis, experiment, metric, part, order, categories)
             unstable.band(axis, "x", _marks_in_rows(without, experiment.x, order, categories), metric.direction)
-            axis.set_xlabel(_metric_name(metric, False) if place >= len(combinations) - columns else "")
+            axis.set_xlabel(labels.of_metric(metric, False, WIDTH) if place >= len(combinations) - columns else "")
     if len(combinations) == 1 and numeric:
-        _label_lines(axes[0, 0], order)
+        labels.of_lines(axes[0, 0], order)
     else:
         style.legend(figure, order, lines=numeric)
     exact, simulated = np.isfinite(data["exact"]).any(), bool((data["halfwidth"] > 0).any())
@@ -196,11 +194,11 @@ def _lines(
     elif len(values) > 2 and values[0] > 0 and values[-1] / values[0] >= 30:
         axis.set_xscale("log")
     positions = [place(value) for value in values]
-    axis.set_xticks(positions, _thin(values, positions, axis), minor=False)
+    axis.set_xticks(positions, labels.of_ticks(values, positions, axis), minor=False)
     axis.minorticks_off()
     drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()])
     if _far(metric, drawn, 15 if scaled else 4):
-        logarithmic(axis, "y")
+        labels.logarithmic(axis, "y")
 
 
 def _far(metric: Metric, values: np.ndarray, most: float) -> bool:
@@ -212,33 +210,6 @@ def _far(metric: Metric, values: np.ndarray, most: float) -> bool:
 def _place(heavy: bool) -> Callable:
     """Where a value of the axis stands on it."""
     return (lambda x: 1 / (1 - x)) if heavy else (lambda x: x)
-
-
-def logarithmic(axis: Axes, which: str) -> None:
-    """Make an axis logarithmic, with ticks at 1, 2, 5, 10, ... written as plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axis.set_yscale("log") if which == "y" else axis.set_xscale("log")
-    one = axis.yaxis if which == "y" else axis.xaxis
-    one.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    one.set_minor_locator(NullLocator())
-
-
-def _thin(values: list[float], positions: list[float], axis: Axes) -> list[str]:
-    """Labels of the ticks, empty where one would touch the next; the last one always stands."""
-    scale = np.log if axis.get_xscale() == "log" else np.asarray
-    where = np.asarray(scale(positions), dtype=float)
-    span = (where[-1] - where[0]) or 1.0
-    width = axis.get_figure().get_figwidth() * axis.get_position().width
-    labels, free = [], math.inf
-    for value, x in zip(reversed(values), reversed(where), strict=True):
-        text = f"{value:g}"
-        need = 0.09 * (len(text) + 1) / max(width, 1.0)
-        show = (free - x) / span >= need or math.isinf(free)
-        labels.append(text if show else "")
-        free = x if show else free
-    return labels[::-1]
 
 
 def _rows(
@@ -267,12 +238,12 @@ def _rows(
         )
     for place in range(0, len(categories), 2):
         axis.axhspan(place - 0.5, place + 0.5, color="#f6f6f4", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(categories)), [_wrapped(str(value)) for value in categories])
+    axis.set_yticks(range(len(categories)), [labels.broken(str(value)) for value in categories])
     axis.set_ylim(len(categories) - 0.5, -0.5)
     axis.grid(False, axis="y")
     shown = data["mean"].where(np.isfinite(data["mean"]), data["exact"])
     if _far(metric, shown.to_numpy(), 4):
-        logarithmic(axis, "x")
+        labels.logarithmic(axis, "x")
 
 
 def _spread(policies: list[str]) -> list[float]:
@@ -296,102 +267,6 @@ def _marks_in_rows(lost: pandas.DataFrame, x: str, policies: list[str], categori
         unstable.Mark(policy, categories.index(value) + spread[policies.index(policy)])
         for policy, value in zip(lost["policy"], lost[x], strict=True)
     ]
-
-
-def _wrapped(text: str) -> str:
-    """A specification on two lines where it is long, broken after a comma or colon."""
-    if len(text) <= 26:
-        return text
-    cuts = [k + 1 for k, letter in enumerate(text) if letter in ",:"]
-    cut = min(cuts, key=lambda k: abs(k - len(text) / 2), default=len(text))
-    return f"{text[:cut]}\n{text[cut:]}"
-
-
-def _label_lines(axis: Axes, policies: list[str]) -> None:
-    """Names at the right ends of the lines, moved apart where they would overlap."""
-    axis.get_figure().canvas.draw()
-    lines = {}
-    for policy in policies:
-        look = style.look(policy)
-        for line in axis.get_lines():
-            if line.get_color() == look.colour and line.get_linestyle() != "None" and len(line.get_xdata()):
-                if line.get_zorder() == 3 + policies.index(policy):
-                    lines[policy] = axis.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))
-    if not lines:
-        return
-    box = axis.get_window_extent()
-    inverse = axis.transAxes.inverted()
-    upwards = sorted(lines, key=lambda policy: lines[policy][1])
-    gap = 13.5 * axis.get_figure().dpi / 100
-    heights = [lines[policy][1] for policy in upwards]
-    for _ in range(200):  # push neighbours apart until none overlap
-        moved = False
-        for k in range(len(heights) - 1):
-            need = gap - (heights[k + 1] - heights[k])
-            if need > 1e-6:
-                heights[k] -= need / 2
-                heights[k + 1] += need / 2
-                moved = True
-        if not moved:
-            break
-    lift = max(box.y0 - heights[0], 0)
-    for policy, height in zip(upwards, heights, strict=True):
-        look = style.look(policy)
-        y = inverse.transform((0, height + lift))[1]
-        start = inverse.transform(lines[policy])
-        axis.annotate(
-            style.name(policy),
-            xy=start,
-            xytext=(1.045, y),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=style.INK,
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": look.colour,
-                "lw": 0.8,
-                "shrinkA": 9,
-                "shrinkB": 4,
-                "alpha": 0.7,
-            },
-        )
-        axis.plot(
-            [1.03],
-            [y],
-            marker=look.marker,
-            color=look.colour,
-            markerfacecolor=look.face,
-            transform=axis.transAxes,
-            clip_on=False,
-            linestyle="none",
-        )
-
-
-def _words(chosen: dict) -> str:
-    return ", ".join(str(v) if isinstance(v, str) else f"{k.replace('_', ' ')} {v:g}" for k, v in chosen.items())
-
-
-def _title(chosen: dict, inches: float) -> str:
-    """What a panel shows, on several lines where they are longer than the panel is wide."""
-    words, most = _words(chosen), int(10 * inches)  # a tenth of an inch a letter
-    if len(words) <= most:
-        return words
-    parts = re.split(r",\s*", words)  # a value, or a parameter of a law, stays on one line
-    return textwrap.fill(", ".join(part.replace(" ", "\u00a0") for part in parts), most, break_long_words=False)
-
-
-def _axis_name(key: str, heavy: bool) -> str:
-    return "load (logarithmic in 1/(1 − load))" if heavy else key.replace("_", " ")
-
-
-def _metric_name(metric: Metric, scaled: bool, inches: float = WIDTH) -> str:
-    """A metric's name and unit, on several lines where they are longer than the axis."""
-    words = metric.title + (" × (1 − load)" if scaled else "")
-    unit = f"  [{metric.unit}]" if metric.unit else ""
-    return textwrap.fill(words + unit, max(int(9 * inches), 12), break_long_words=False)
 
 
 def _caption(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from openqueues.pages import figures, style
+from openqueues.pages import labels, style
 from openqueues.printed import printed
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _panel(axis: Axes, group: list[Expected], rows: list[dict]) -> None:
             markerfacecolor=look.face, markeredgewidth=1.1, elinewidth=1.1, capsize=2, zorder=4,
         )  # fmt: skip
     if logarithmic:
-        figures.logarithmic(axis, "y")
+        labels.logarithmic(axis, "y")
     axis.set_ylim(bottom, top)
     axis.set_xlim(-0.5, len(values) - 0.5)
     axis.set_xticks(range(len(values)), ["over all" if value == "all" else value for value in values])
