@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps([_plain(*one) for one in found], indent=1, ensure_ascii=False))
     else:
-        print("\n\n".join(_text(*one) for one in found))
+        print("\n\n".join(_text(*one, chosen.tier) for one in found))
     return 0
 
 
@@ -48,8 +48,10 @@ def _plain(entry: Entry, rows: list[dict], kept: list[records.Record]) -> dict:
     return {"entry": entry.slug, "metric": entry.main.name, "unit": entry.main.unit, "board": clean, "records": history}
 
 
-def _text(entry: Entry, rows: list[dict], kept: list[records.Record]) -> str:
-    """Tables of one entry; the gap left is what the best of a class has not closed."""
+def _text(entry: Entry, rows: list[dict], kept: list[records.Record], tier: str) -> str:
+    """Tables of one entry, and which policies have no value."""
+    without = [row["policy"] for row in rows if math.isnan(row["mean"])]
+    rows = [row for row in rows if row["policy"] not in without]
     lines = [f"{entry.slug}: {entry.main.name}" + (f" [{entry.main.unit}]" if entry.main.unit else "")]
     for kind in dict.fromkeys(row["information"] for row in rows):
         table = [["", kind, entry.main.name, "95% +-", "gap closed", "+-"]]
@@ -66,6 +68,9 @@ def _text(entry: Entry, rows: list[dict], kept: list[records.Record]) -> str:
                 ]
             )
         lines += ["", columns(table, right=(0, 2, 3, 4, 5))]
+    if without:
+        again = f"`openqueues run {entry.slug} --tier {tier}` makes what is missing"
+        lines += ["", f"Not run, or not stable there: {', '.join(without)}; {again}."]
     if kept:
         table = [["record of", "policy", "among", "better than", "by", "at least (99%)", "version"]]
         for one in kept:

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 def board(entry: Entry, frame: pandas.DataFrame) -> pandas.DataFrame:
     """All policies of the headline by class of information and place in it.
 
-    Columns: information, place (1 is best; NaN scores come last), then those of openqueues.statistics.score.
+    Columns: information, place (1 is best; NaN scores come last, and of them those without a mean), then those of
+    openqueues.statistics.score.
     The class of a policy follows from the SEES of its file.
     """
     table = score(entry, frame)
     table.insert(0, "information", [registry.information(entry, policy) for policy in table["policy"]])
     table["_class"] = [INFORMATION.index(name) for name in table["information"]]
-    table = table.sort_values(["_class", "score", "policy"], ascending=[True, False, True], ignore_index=True)
+    table["_none"] = table["mean"].isna()
+    order = ["_class", "score", "_none", "policy"]
+    table = table.sort_values(order, ascending=[True, False, True, True], ignore_index=True)
     table.insert(1, "place", table.groupby("_class").cumcount() + 1)
-    return table.drop(columns="_class")
+    return table.drop(columns=["_class", "_none"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 from openqueues import changes, cli, registry, results, runner
+from openqueues.statistics import halfwidth
 
 
 @pytest.fixture
@@ -64,6 +65,18 @@ def test_a_move_is_measured_on_pairs_of_replications(problems):
     assert (moved["change"] / moved["old"]).to_list() == pytest.approx([0.001] * 8)
     assert (moved["width"] < 0.1 * moved["change"]).all() and (moved["old_width"] > moved["change"]).all()
     assert not moved["apart"].any()
+
+
+@pytest.mark.parametrize(("times", "apart"), [(1.5, False), (2.5, True)])
+def test_intervals_are_apart_beyond_the_sum_of_their_half_widths(problems, times, apart):
+    policy, point = "mine", '{"load":0.5,"sizes":"exponential"}'
+    table = results.load(made("old"))
+    values = table[(table["policy"] == policy) & (table["parameters"] == point) & (table["metric"] == "mean_response")]
+    share = halfwidth(values["value"].to_numpy()) / values["value"].mean()
+    edit(problems / "tiny/problem.py", "* (1 + draw", f"* {1 + times * share} * (1 + draw")
+    (change,) = changes.compare(Path("old/smoke"), made("new")).changes
+    rows = change.moved[(change.moved["policy"] == policy) & (change.moved["parameters"] == point)]
+    assert rows["apart"].to_list() == [apart]
 
 
 def test_intervals_that_are_apart_come_first_and_call_for_a_version(problems, capsys):
@@ -127,6 +140,7 @@ def test_cells_points_and_runs_that_are_others_are_named(problems, capsys):
     assert "  loads: 1 points are new, 0 gone" in lines
     assert "  new: drifts in loads" in lines and "  gone: mine in loads" in lines
     assert "  failed: raises in loads" in lines
+    assert not [line for line in lines if "stable at other points" in line]  # drifts was not there before
     # More replications move a mean; that is no difference of pairs.
     (change,) = changes.compare(Path("old/smoke"), Path("new/smoke")).changes
     moved = change.moved
@@ -141,12 +155,14 @@ def test_a_point_is_the_same_wherever_it_stands_in_the_grid(problems):
     assert change.moved.empty and change.verdicts == {} and change.best[0] == change.best[1] != "none"
 
 
-def test_a_policy_that_is_not_stable_any_more_is_told(problems, capsys):
-    (problems / "tiny/policies/drifts.py").write_text(tiny.POLICY)
+def test_a_policy_that_is_not_stable_any_more_is_told_and_one_that_failed_before_is_not(problems, capsys):
+    for name in ("drifts", "raises"):
+        (problems / f"tiny/policies/{name}.py").write_text(tiny.POLICY)
     made("old")
     edit(problems / "tiny/problem.py", 'float(policy.endswith("drifts.py"))', "0.0")
     made("new")
-    assert "  stable at other points than before: drifts in loads" in said(capsys).splitlines()
+    text = said(capsys)
+    assert "  stable at other points than before: drifts in loads" in text.splitlines() and "failed" not in text
 
 
 def test_a_part_of_the_results_says_nothing_of_the_rest(problems, capsys):

@@ -71,6 +71,10 @@ def test_a_full_job_of_a_cluster_starts_in_under_a_tenth_of_its_work(seconds):
     assert costs.JOB_SECONDS <= costs.WORK_SECONDS / 8 / 10
 
 
+def test_a_cluster_is_asked_for_thrice_the_time_and_two_minutes():
+    assert [costs.Cost(seconds, 500).minutes for seconds in (1, 20, 21, 600)] == [3, 3, 4, 32]
+
+
 @pytest.mark.parametrize("tier", ["smoke", "standard", "paper"])
 def test_the_jobs_of_a_tier_start_in_under_a_tenth_of_its_work(tier):
     assert plan_cli.summary(registry.entries(), tier)["overhead"] < 0.1

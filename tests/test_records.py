@@ -235,3 +235,6 @@ def test_the_board_shows_classes_and_records(entry, tmp_path):
     assert claims(entry, mine).returncode == 0
     shown = ask("board", "tiny-entry", "--tier", "smoke").stdout
     assert "blind" in shown and "oracle" in shown and "record of" in shown and "6.25%" in shown
+    # Recorded, but not run with the others.
+    assert "\nNot run, or not stable there: mine; `openqueues run tiny-entry --tier smoke` makes" in shown
+    assert "nan" not in shown
