@@ -27,7 +27,8 @@ SEEN = 1000
 def add_arguments(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
     option("policy", metavar="POLICY", help="like sprpt or onebit:threshold=optimal; mc-sf, svf, a-min; or a file")
-    option("--budget", type=int, default=500, metavar="N", help="instances to look at, per family (default: 500)")
+    budget = "instances to look at, per family; of sizes with a density a tenth (default: 1000)"
+    option("--budget", type=int, default=1000, metavar="N", help=budget)
     option("--seed", type=int, default=0, metavar="S", help="seed of the search (default: 0)")
     option("--record", metavar="ENTRY", help="write the worst instance into the entry's attacks.toml if it is new")
     option("--json", action="store_true", help="JSON instead of a table")
@@ -40,8 +41,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     bound("--between", type=float, nargs=2, metavar=("B", "A"), help="predictions from B to A times the size")
     bound("--sigma", type=float, metavar="S", help="log(prediction/size) of deviation at most S")
     bound("--variance", type=float, metavar="V", help="prediction/size of variance at most V (default: --within 2)")
-    option("--family", action="append", metavar="F", help="of sizes; may be repeated (default: all that are quick)")
-    option("--span", type=float, metavar="X", help="largest over smallest size of points and Pareto (default: 1e6)")
+    option("--family", action="extend", nargs="+", metavar="F", help="of sizes (default: all that are quick)")
+    option("--span", type=float, metavar="X", help="largest over smallest size, of points and Pareto (default: 1e6)")
     option("--load", type=float, metavar="L", help="largest load (default: 0.98)")
     confirm = "confirm the worst by 10 replications of so many jobs (default: 400000; 0: do not)"
     option("--simulate", type=int, metavar="JOBS", help=confirm)
@@ -78,51 +79,37 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _queue(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
-    """(the worst instance, what is said of all as JSON, the same as text)."""
+    """(the worst instance, what is said of it as JSON, the same as text)."""
     from openqueues.models.analysis import worst
 
-    against, load = chosen.against or "srpt", chosen.load or 0.98
+    against = chosen.against or "srpt"
     kinds = {kind: getattr(chosen, kind) for kind in worst.KINDS if getattr(chosen, kind) is not None}
-    kind, bound = next(iter(kinds.items()), ("within", 2.0))
-    errors = worst.Errors(kind, tuple(bound) if isinstance(bound, list) else (bound,))
-    limits = {kind: bound} | ({"span": chosen.span} if chosen.span is not None else {})
-    limits |= {"load": load} if load != 0.98 else {}
-    found = []
-    for family in chosen.family or worst.families(chosen.policy, against):
-        one = worst.attack(
-            chosen.policy,
-            family,
-            errors,
-            against=against,
-            span=chosen.span or 1e6,
-            most_load=load,
-            budget=chosen.budget,
-            seed=chosen.seed,
-            report=_meter(family, chosen.budget),
-        )
-        found.append(one)
-        print(f"{family}: {one.ratio:.5g}", file=sys.stderr, flush=True)
-    found.sort(key=lambda one: -one.ratio)
-    first = found[0]
-    attack = attacks.Attack(
+    limits = kinds or {"within": 2.0}
+    limits |= {name: getattr(chosen, name) for name in ("span", "load") if getattr(chosen, name) is not None}
+    families = chosen.family or worst.families(chosen.policy, against, chosen.span)
+    wanted = attacks.Attack(
         policy=chosen.policy,
         against=against,
         limits=limits,
-        **{key: getattr(first, key) for key in ("ratio", "error", "load", "sizes", "predictions")},
+        budget=chosen.budget,
+        seed=chosen.seed,
+        families=dict.fromkeys(families, 0.0),
     )
+    attack = attacks.search(wanted, chosen.policy, _meter)
     jobs = 400_000 if chosen.simulate is None else chosen.simulate
     if jobs and (confirmed := _confirm(attack, jobs)):
         attack.jobs, (attack.simulated, attack.halfwidth) = jobs, confirmed
-    rows = [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in found]
-    simulated = {"ratio": attack.simulated, "halfwidth": attack.halfwidth} if attack.jobs else None
-    table = [["ratio", "error", "load", "sizes", "predictions"]]
-    for one in found:
-        table.append([f"{one.ratio:.6g}", f"{one.error:.1g}", f"{one.load:g}", one.sizes, one.predictions])
-    text = [columns(table, right=(0, 1, 2))]
-    if attack.jobs:
-        text.append(f"\nThe worst, simulated: {attack.simulated:.4f} +- {attack.halfwidth:.2g} (95%).")
-    text.append(f"\nAgain: {attack.again}")
-    return attack, {"instances": rows, "simulated": simulated, "replay": attack.again}, "\n".join(text)
+    said = {key: getattr(attack, key) for key in ("ratio", "error", "load", "sizes", "predictions", "families")}
+    said["simulated"] = {"ratio": attack.simulated, "halfwidth": attack.halfwidth} if attack.jobs else None
+    table = [["family", "worst ratio"], *([name, f"{ratio:.6g}"] for name, ratio in attack.families.items())]
+    text = [
+        f"Ratio {attack.ratio:.6g}, with an error of {attack.error:.1g}, at load {attack.load:g}.",
+        f"Simulated: {attack.simulated:.4f} +- {attack.halfwidth:.2g} (95%)." if attack.jobs else "Not simulated.",
+        f"Sizes: {attack.sizes}\nPredictions: {attack.predictions}\n",
+        columns(table, right=(1,)),
+        f"\nThe instance again: {attack.again}\nThe search again: {attack.search}",
+    ]
+    return attack, said | {"replay": attack.again, "search": attack.search}, "\n".join(text)
 
 
 def _confirm(attack: attacks.Attack, jobs: int) -> tuple[float, float] | None:
@@ -165,19 +152,20 @@ def _cache(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
 
     policy = _cache_policy(chosen.policy)
     given = {name: getattr(chosen, name) for name in CACHE[:-1] if getattr(chosen, name) is not None}
+    common = {"policy": chosen.policy, "against": "optimum", "budget": chosen.budget, "seed": chosen.seed}
     if chosen.instance is not None:
         if given:
             raise InputError(f"--instance says all of an instance: leave out --{next(iter(given)).replace('_', '-')}.")
-        requests = worst.Requests.of(chosen.instance)
-        compared = worst.compare(requests, policy)
+        if chosen.record is not None:
+            raise InputError("--instance shows an instance, and --record keeps what a search finds: leave out one.")
+        attack = attacks.Attack(**common, limits={}, instance=chosen.instance)
     else:
         limits = worst.Limits(**given)
-        report = _meter("requests", chosen.budget)
-        requests, compared = worst.attack_slots(policy, limits, budget=chosen.budget, seed=chosen.seed, report=report)
         given = {"requests": limits.requests, "memory": limits.memory, "last_arrival": limits.last_arrival} | given
-    attack = attacks.Attack(
-        policy=chosen.policy, against="optimum", limits=given, ratio=compared.ratio, instance=requests.spec
-    )
+        wanted = attacks.Attack(**common, limits=given)
+        attack = attacks.search(wanted, policy, _meter)
+    requests = worst.Requests.of(attack.instance)
+    compared = worst.compare(requests, policy)
     table = [["arrival", "prompt", "output", "predicted", "ends", "optimum starts", "ends"]]
     for i, output in enumerate(requests.outputs):
         start = int(compared.best_start[i])
@@ -187,8 +175,11 @@ def _cache(chosen: argparse.Namespace) -> tuple[attacks.Attack, dict, str]:
     said = {"ratio": compared.ratio, "total": compared.total, "optimum": compared.optimum, "replay": attack.again}
     text = (
         f"Total latency: {compared.total} slots, of the optimum {compared.optimum}, ratio {compared.ratio:.4f}\n\n"
-        f"{columns(table, right=range(len(table[0])))}\n\nAgain: {attack.again}"
+        f"{columns(table, right=range(len(table[0])))}\n\nThe instance again: {attack.again}"
     )
+    if chosen.instance is None:
+        said["search"] = attack.search
+        text += f"\nThe search again: {attack.search}"
     return attack, said, text
 
 
@@ -212,8 +203,9 @@ def _cache_policy(name: str) -> str:
 
 
 def _meter(what: str, budget: int):
-    """On a terminal, one line that is overwritten as instances are looked at; elsewhere nothing."""
+    """On a terminal, one line that is overwritten as instances are looked at; elsewhere one that says what began."""
     if not sys.stderr.isatty():
+        print(f"{what}: {budget} instances", file=sys.stderr, flush=True)
         return None
 
     def report(done: int, ratio: float) -> None:

@@ -1,12 +1,13 @@
 """Worst cases found by `openqueues attack`: an entry's attacks.toml, which holds the worst instance for each search.
 
 A queue is given by its laws and load, requests that share a KV cache by an instance text. Everything shown of them is
-made from the file; `replay` computes a ratio again from its instance.
+made from the file; `replay` computes a ratio again from its instance, `search` looks for the instance again.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -31,16 +32,24 @@ WORDS = {
     "fill": "peaks ≤ {0:g} of the memory",
 }
 
+LEVEL = 5e-4
+"""Ratios that differ by at most this share are level."""
+
 
 class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The worst instance that a search has found, with what it takes to see it again."""
+    """A search, the worst instance that it has found, and what it takes to see both again."""
 
     policy: str
     against: str
     """A policy, or `optimum`: the optimum in hindsight."""
     limits: dict[str, Limit]
     """The options of `openqueues attack` that bound the instances, by name."""
-    ratio: float
+    budget: int
+    """Instances looked at, in each family of sizes."""
+    seed: int
+    families: dict[str, float] = {}
+    """The families of sizes that were searched, and the largest ratio found in each."""
+    ratio: float = 0.0
     """Of mean response times or total latencies, by analysis or exactly."""
     error: float = 0.0
     """Of the analysis."""
@@ -67,12 +76,7 @@ class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
     @property
     def words(self) -> str:
         """The limits in words."""
-        kept = [key for key in WORDS if key in self.limits]
-        values = {key: one if isinstance(one := self.limits[key], list) else [one] for key in kept}
-        words = {key: WORDS[key].format(*values[key]) for key in kept}
-        if self.limits.get("last_arrival") == 0:
-            words["last_arrival"] = "all at slot 0"
-        return ", ".join(words.values())
+        return words(self.limits)
 
     @property
     def again(self) -> str:
@@ -86,7 +90,7 @@ class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
 
     @property
     def search(self) -> str:
-        """The command that searches within the same limits."""
+        """The command that finds this instance."""
         parts = ["openqueues attack", self.policy]
         if self.against not in ("srpt", "optimum"):
             parts += ["--against", self.against]
@@ -94,7 +98,18 @@ class Attack(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
             parts.append("--" + key.replace("_", "-"))
             if value is not True:
                 parts += [f"{one:g}" for one in (value if isinstance(value, list) else [value])]
-        return " ".join(parts)
+        if self.families:
+            parts += ["--family", *self.families]
+        return " ".join([*parts, "--budget", str(self.budget), "--seed", str(self.seed)])
+
+
+def words(limits: dict[str, Limit]) -> str:
+    """Limits in words."""
+    values = {key: one if isinstance(one := limits[key], list) else [one] for key in WORDS if key in limits}
+    said = {key: WORDS[key].format(*value) for key, value in values.items()}
+    if limits.get("last_arrival") == 0:
+        said["last_arrival"] = "all at slot 0"
+    return ", ".join(said.values())
 
 
 def read(entry: Entry) -> list[Attack]:
@@ -132,6 +147,46 @@ def replay(entry: Entry, attack: Attack) -> float:
     from openqueues.models.analysis import worst
 
     return worst.ratio(attack.policy, attack.against, attack.sizes, attack.predictions, attack.load)[0]
+
+
+def _silent(what: str, budget: int) -> None:
+    return None
+
+
+def search(wanted: Attack, argument: str, meter: Callable = _silent) -> Attack:
+    """An attack with its search made (again): the worst instance for its policies, limits, families, budget and seed.
+
+    argument: what models take for the policy (its name, or the path of its file). meter(what, budget) returns what is
+    called with the number of instances looked at and the largest ratio so far, or None. Not simulated.
+    """
+    seed = wanted.seed
+    if wanted.against == "optimum":
+        from openqueues.models.llm import worst as slots
+
+        limits = slots.Limits(**wanted.limits)
+        requests, compared = slots.attack_slots(
+            argument, limits, budget=wanted.budget, seed=seed, report=meter("requests", wanted.budget)
+        )
+        return msgspec.structs.replace(wanted, ratio=compared.ratio, instance=requests.spec)
+    from openqueues.models.analysis import worst
+
+    limits = dict(wanted.limits)
+    kind = next(kind for kind in worst.KINDS if kind in limits)
+    bound = limits.pop(kind)
+    errors = worst.Errors(kind, tuple(bound) if isinstance(bound, list) else (bound,))
+    options = {{"load": "most_load"}.get(name, name): value for name, value in limits.items()}
+    found = []
+    for family in wanted.families:
+        budget = worst.looks(family, wanted.budget)
+        options |= {"against": wanted.against, "budget": budget, "seed": seed, "report": meter(family, budget)}
+        found.append(worst.attack(argument, family, errors, **options))
+    # Of families that come as near to the largest ratio as makes no difference, the one with the fewest parameters:
+    # others end at its instances, with further sizes so rare that they only stand in the way of a simulation.
+    most = max(one.ratio for one in found)
+    near = [one for one in found if one.ratio >= (1 - LEVEL) * most]
+    first = min(near, key=lambda one: worst.FAMILIES[one.family][0])
+    kept = {key: getattr(first, key) for key in ("ratio", "error", "load", "sizes", "predictions")}
+    return msgspec.structs.replace(wanted, families={one.family: one.ratio for one in found}, **kept)
 
 
 def stale(entry: Entry, problem: ModuleType) -> list[str]:

@@ -21,6 +21,7 @@ from openqueues.models.streams import streams
 from tiny import openqueues
 
 FOLDER = registry.entry("memory-constrained-scheduling").folder / "policies"
+RECORDED = [(entry.slug, one) for entry in registry.entries() for one in attacks.read(entry)]
 
 
 def within(ratio):
@@ -38,14 +39,14 @@ def test_the_worst_of_psjf_is_found():
 
 def test_predictions_of_half_the_size_cost_bounce_a_third():
     """The worst that is known at a = b = 1/2: 1.3399 for jobs that are alike, told apart by their predictions."""
-    found = attack("bounce", "one point", Errors("between", (0.5, 0.5)), budget=100)
+    found = attack("bounce", "one-point", Errors("between", (0.5, 0.5)), budget=100)
     assert 1.32 < found.ratio < 1.33987 and 0.7 < found.load < 0.8
 
 
 def test_the_same_arguments_find_the_same_instance():
-    found = attack("pspjf", "three points", within(2.0), budget=60)
-    assert attack("pspjf", "three points", within(2.0), budget=60) == found
-    assert attack("pspjf", "three points", within(2.0), budget=60, seed=1) != found
+    found = attack("pspjf", "three-points", within(2.0), budget=60)
+    assert attack("pspjf", "three-points", within(2.0), budget=60) == found
+    assert attack("pspjf", "three-points", within(2.0), budget=60, seed=1) != found
 
 
 def test_more_error_is_worse():
@@ -55,7 +56,7 @@ def test_more_error_is_worse():
 
 def test_progress_is_told_and_never_falls():
     said = []
-    found = attack("pspjf", "two points", within(2.0), budget=100, report=lambda *now: said.append(now))
+    found = attack("pspjf", "two-points", within(2.0), budget=100, report=lambda *now: said.append(now))
     counts, ratios = zip(*said, strict=True)
     assert list(counts) == sorted(counts) and counts[-1] <= 100
     assert list(ratios) == sorted(ratios) and 0.9 < ratios[-1] / found.ratio < 1.1
@@ -67,7 +68,7 @@ def test_the_errors_of_an_instance_keep_the_bound(kind):
     numbers = (0.5, 1.25) if kind == "between" else (2.0,)
     largest = 0.0
     for seed in range(4):
-        found = attack("bounce", "two points", Errors(kind, numbers), budget=50, seed=seed, span=20)
+        found = attack("bounce", "two-points", Errors(kind, numbers), budget=50, seed=seed, span=20)
         assert found.ratio > 1
         drawn = streams(seed)
         sizes, told = joint_law(found.sizes, found.predictions).sample(drawn.sizes, drawn.predictions, 200_000)
@@ -88,7 +89,7 @@ def test_the_errors_of_an_instance_keep_the_bound(kind):
 def test_gittins_can_be_attacked_against_and_is_no_better_than_srpt():
     few = families("sprpt", "gittins")
     assert set(few) == set(FEW) and set(few) < set(families("sprpt"))
-    found = attack("sprpt", "two points", within(4.0), against="gittins", budget=50)
+    found = attack("sprpt", "two-points", within(4.0), against="gittins", budget=50)
     joint = joint_law(found.sizes, found.predictions)
     to_srpt = mean_response(joint, found.load, "sprpt").mean_response
     to_srpt /= mean_response(joint, found.load, "srpt").mean_response
@@ -121,14 +122,45 @@ def test_a_split_law_is_simulated_as_it_is_analysed():
 
 
 def test_the_command_confirms_and_can_be_replayed(capsys):
-    few = ("--budget", "50", "--family", "two points", "--simulate", "20000", "--json")
+    few = ("--budget", "50", "--family", "two-points", "--simulate", "20000", "--json")
     assert main(["attack", "pspjf", "--within", "1.5", *few]) == 0
     said = json.loads(capsys.readouterr().out)
-    worst, simulated = said["instances"][0], said["simulated"]
-    assert abs(simulated["ratio"] - worst["ratio"]) < 3 * simulated["halfwidth"] < 0.1
+    ratio, simulated = said["ratio"], said["simulated"]
+    assert abs(simulated["ratio"] - ratio) < 3 * simulated["halfwidth"] < 0.1
     arguments = shlex.split(said["replay"])[1:]
     again = json.loads(openqueues(*arguments, "--json").stdout)
-    assert again[0]["mean_response"] / again[1]["mean_response"] == pytest.approx(worst["ratio"], rel=1e-9)
+    assert again[0]["mean_response"] / again[1]["mean_response"] == pytest.approx(ratio, rel=1e-9)
+
+
+def _searched_again(one, capsys):
+    """The command that found a recorded instance finds one at least as bad."""
+    quiet = ["--json"] if one.instance else ["--json", "--simulate", "0"]
+    assert main([*shlex.split(one.search)[1:], *quiet]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["ratio"] >= one.ratio * (1 - 1e-6)
+    return said
+
+
+@pytest.mark.parametrize("queue", [True, False])
+def test_the_command_of_a_recorded_instance_finds_it(queue, capsys):
+    """Of the queues and of the requests in a KV cache the search that is done first."""
+    recorded = [one for _, one in RECORDED if (one.instance is None) == queue]
+    one = min(recorded, key=lambda one: one.budget * (one.limits["requests"] if one.instance else len(one.families)))
+    assert _searched_again(one, capsys)["replay"] == one.again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(RECORDED)), ids=lambda number: f"{RECORDED[number][0]}-{number}")
+def test_every_recorded_search_finds_its_instance(number, capsys):
+    _searched_again(RECORDED[number][1], capsys)
+
+
+def test_what_is_recorded_of_families_and_simulations_belongs_to_the_ratio():
+    for _, one in RECORDED:
+        most = max(one.families.values(), default=one.ratio)
+        assert (1 - attacks.LEVEL) * most <= one.ratio <= most
+        if one.simulated is not None:
+            assert abs(one.simulated - one.ratio) < 2 * one.halfwidth + one.error, one.again
 
 
 def test_requests_on_which_a_cache_policy_is_bad_are_found_and_replayed(capsys):
@@ -138,6 +170,7 @@ def test_requests_on_which_a_cache_policy_is_bad_are_found_and_replayed(capsys):
 
     found = said(*"attack mc-sf --requests 4 --memory 10 --last-arrival 6 --budget 200".split())
     assert found["ratio"] == found["total"] / found["optimum"] > 1.3
+    assert "--budget 200 --seed 0" in found.pop("search")
     assert said(*shlex.split(found["replay"])[1:]) == found
 
 
@@ -171,7 +204,7 @@ def test_a_worst_case_is_recorded_once_and_a_wrong_one_is_noticed(tmp_path, monk
     entry = registry.entry("graceful-constants")
     monkeypatch.setattr(attacks, "_file", lambda entry: tmp_path / "attacks.toml")
     laws = {"sizes": "points:values=1|1.5,weights=1|1", "predictions": "each:factors=1.4|0.9", "load": 0.8}
-    common = {"policy": "pspjf", "against": "srpt", "limits": {"within": 1.6}} | laws
+    common = {"policy": "pspjf", "against": "srpt", "limits": {"within": 1.6}, "budget": 50, "seed": 0} | laws
     ratio = attacks.replay(entry, attacks.Attack(**common, ratio=1.0))
     assert attacks.record(entry, attacks.Attack(**common, ratio=ratio))
     assert not attacks.record(entry, attacks.Attack(**common, ratio=ratio - 0.01))
@@ -195,15 +228,22 @@ def test_a_page_shows_every_attack_beside_what_is_proven(tmp_path):
     for one in attacks.read(entry):
         assert one.again in text and one.search in text
     assert (tmp_path / "attacks.svg").is_file()
-    rows = [line.split("|") for line in text.splitlines() if line.startswith("| PSPJF | SRPT | a/b")]
-    assert len(rows) >= 4 and all(float(row[5]) < float(row[9]) < float(row[8]) == 1.5 for row in rows)
+    header, pspjf, bounce = (
+        next([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith(start))
+        for start in ("| policy | worst", "| PSPJF |", "| SPRPT with bounce |")
+    )
+    assert header[:4] == ["policy", "worst", "published", "proven here"]
+    for row, published in ((pspjf, 1.5), (bounce, 3.5)):
+        worst, told, proven = (float(cell.split("**")[-2 if "*" in cell else 0]) for cell in row[1:4])
+        assert 1 < worst < proven < told == published
+        assert all(cell in ("none", "–") or float(cell) <= worst + 0.005 for cell in row[4:])
 
 
 def test_an_interval_over_runs_that_miss_the_rarest_jobs_is_not_given(capsys):
     from openqueues.attack_cli import _confirm
 
     laws = {"sizes": "points:values=1|1000,weights=1000000|1", "predictions": "exact", "load": 0.5}
-    one = attacks.Attack(policy="sprpt", against="srpt", limits={}, ratio=1.0, **laws)
+    one = attacks.Attack(policy="sprpt", against="srpt", limits={}, budget=50, seed=0, **laws)
     assert _confirm(one, 10_000) is None and "rarest size" in capsys.readouterr().err
 
 
@@ -251,6 +291,11 @@ def test_an_instance_that_is_none_is_refused(text, says):
         (("mc-sv",), "did you mean 'mc-sf'"),
         (("mc-sf", "--requests", 99), "between 2 and 10"),
         (("mc-sf", "--memory", 9, "--instance", "requests:memory=9"), "leave out --memory"),
+        (
+            ("svf", "--instance", "requests:memory=9,arrivals=0,prompts=2,outputs=2", "--record", "2.3-a"),
+            "leave out one",
+        ),
+        (("sprpt", "--span", 9, "--family", "weibull"), "keep to no span: give one of one-point"),
         (("svf", "--instance", "requests:memory=3,arrivals=0,prompts=2,outputs=2"), "can never fit"),
     ],
 )

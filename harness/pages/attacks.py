@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openqueues import attacks
 from openqueues.pages import style
-from openqueues.pages.markdown import comma_separated, digits, download, escape, figure, fold, interval, table
+from openqueues.pages.markdown import comma_separated, download, escape, figure, fold, interval, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,28 +15,27 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 8.0, 5.0
 QUEUES = """`openqueues attack` looks for the queue on which a policy is worst: by differential evolution over laws of
-sizes, errors of predictions within the limits, and loads up to 0.98, by analysis. So each ratio of mean response times
-is a lower bound on the worst one within its limits, with the error of the analysis where it shows.
-*Simulated* is the ratio on the same jobs, ten replications, with its 95% interval; it is left out where the rarest jobs
-are too few to be met in a simulation."""
-FACTORS = """The *constant* is the ratio over $a/b$, where every prediction lies between $b$ and $a$ times the
-size, and $b ≤ 1 ≤ a$ where only $a/b$ is given;
-*bounds* are proven constants, for every law and load: those published, and those that this entry proves."""
+sizes (one to four points with a factor of error for each; Pareto, Weibull and phase-type laws with independent errors),
+errors of predictions within the limits, and loads up to 0.98, by analysis. So each ratio of mean response times is a
+lower bound on the worst one within its limits. A simulation confirms each, below; where it cannot, since the rarest
+jobs are too few to be met in one, the number has a dagger (†). *none*: no instance was found that is worse."""
 OPTIMA = """`openqueues attack` looks for the requests on which a policy is worst: by differential evolution over slots
-of arrival, prompts, outputs and ends of predicted intervals. The ratio is that of total latencies to the optimum in
-hindsight, which a tree search proves for each instance: a lower bound on the worst ratio within the limits. *Bounds*
-are proven for all instances within them."""
+of arrival, prompts, outputs and ends of predicted intervals. Each number is the ratio of total latencies to the optimum
+in hindsight, which a tree search proves for each instance: a lower bound on the worst ratio within the limits. In
+brackets: the published upper bound, which holds for all instances within them."""
+CONSTANTS = """The **constant** is the ratio over $a/b$, where every prediction lies between $b$ and $a$ times the size
+and $b ≤ 1 ≤ a$. *Worst*: the largest constant found, a lower bound on the best constant that could be proven; beside it
+the upper bounds: *published*, and *proven here*, in the statement of this entry. Between the two lies what is open."""
+NONE = "none"
 
 
 def section(entry: Entry, folder: Path) -> str:
     """The section, empty without attacks; its figure goes into `folder`."""
-    found = attacks.read(entry)
+    found = sorted(attacks.read(entry), key=lambda one: one.spread or 0.0)
     if not found:
         return ""
-    parts = ["## The worst instances found\n"]
-    queues = any(one.instance is None for one in found)
-    factors = any(one.spread for one in found)
-    parts.append((QUEUES if queues else OPTIMA) + (f" {FACTORS}" if factors else "") + "\n")
+    parts = ["## The worst instances found\n", (QUEUES if found[0].instance is None else OPTIMA) + "\n"]
+    parts += [text for against in dict.fromkeys(one.against for one in found) for text in _glance(found, against)]
     if len({one.spread for one in _lines(found)}) > 1:
         style.save(draw(found), folder / "attacks.svg")
         caption = (
@@ -47,8 +46,7 @@ def section(entry: Entry, folder: Path) -> str:
         parts.append(figure("attacks.svg", alt, caption, f"{entry.slug}-attacks"))
         (folder / "attacks.csv").write_text(_csv(_lines(found)), encoding="utf-8")
         parts.append(download("attacks.csv"))
-    parts += [listing(found, queues, factors), how(entry, found)]
-    return "\n".join(parts)
+    return "\n".join([*parts, how(entry, found)])
 
 
 def _csv(found: list[attacks.Attack]) -> str:
@@ -58,37 +56,104 @@ def _csv(found: list[attacks.Attack]) -> str:
     return comma_separated([*columns, *(f"bound_{name}" for name in bounds)], lines)
 
 
-def listing(found: list[attacks.Attack], queues: bool, factors: bool) -> str:
-    """A row per attack."""
-    bounds = list(dict.fromkeys(name for one in found for name in one.bounds))
-    header = ["policy", "to", "limits", "ratio", *(["constant"] if factors else [])]
-    header += ["simulated", "load"] if queues else []
-    header += ["bound: " + name.replace("_", " ") for name in bounds]
+def _glance(found: list[attacks.Attack], against: str) -> list[str]:
+    """What was found at a glance, against one policy: constants by a/b and policy, then ratios by other limits."""
+    own = [one for one in found if one.against == against]
+    ranges = [one for one in own if one.spread is not None]
+    others = [one for one in own if one.spread is None]
+    to = style.name(against)
+    parts = []
+    if ranges:
+        text = f"{CONSTANTS}\n\n" if any(one.bounds for one in ranges) else ""
+        parts += [f"### Constants against {to}\n", f"{text}{constants(ranges)}"]
+    if others:
+        parts += [f"### Ratios to {'the optimum' if against == 'optimum' else to}\n", ratios(others)]
+    return parts
+
+
+def constants(found: list[attacks.Attack]) -> str:
+    """A row per policy (and further limit): the largest constant beside the proven bounds, then one for each a/b."""
+    columns = sorted({one.spread for one in found if "within" in one.limits})
+    bounds = _bounds(found)
+    header = ["policy", "worst", *(name.replace("_", " ") for name in bounds), *(f"a/b = {v:g}" for v in columns)]
+    rows: dict[tuple[str, str], list[attacks.Attack]] = {}
+    for one in found:
+        rest = {key: value for key, value in one.limits.items() if key not in ("within", "between")}
+        rows.setdefault((attacks.words(rest), one.policy), []).append(one)
+    lines = []
+    # Policies with bounds come first, then those without, then those that need a further limit to have a constant.
+    for (rest, policy), own in sorted(rows.items(), key=lambda row: (row[0][0], not any(one.bounds for one in row[1]))):
+        worst = max(own, key=lambda one: one.ratio / one.spread)
+        line = [style.name(policy) + (f", {rest}" if rest else "")]
+        line.append(f"**{_cell(worst, worst.spread)}**" + (f" ({worst.words})" if "between" in worst.limits else ""))
+        for name in bounds:
+            known = [one.bounds[name] / one.spread for one in own if name in one.bounds]
+            line.append(f"{max(known):.4g}" if known else "–")
+        cells = {one.spread: _cell(one, one.spread, 3) for one in own if "within" in one.limits}
+        lines.append([*line, *(cells.get(value, "–") for value in columns)])
+    return table(header, lines)
+
+
+def ratios(found: list[attacks.Attack]) -> str:
+    """A row per limits, a column per policy, with the published bound where there is one."""
+    policies = list(dict.fromkeys(one.policy for one in found))
+    rows: dict[str, dict[str, str]] = {}
+    for one in found:
+        bound = min(one.bounds.values(), default=None)
+        text = _cell(one, 1.0) + ("" if bound is None else f" (≤ {bound:g})")
+        rows.setdefault(one.words, {})[one.policy] = text
+    lines = [[escape(words), *(cells.get(policy, "–") for policy in policies)] for words, cells in rows.items()]
+    return table(["limits", *(escape(style.name(policy)) for policy in policies)], lines)
+
+
+def _cell(one: attacks.Attack, over: float, places: int = 4) -> str:
+    # Equal jobs that are told apart by a millionth may seem that much worse than alike.
+    if one.ratio - one.error <= 1 + 1e-6:
+        return NONE
+    doubt = "†" if one.simulated is None and one.instance is None else ""
+    return f"{one.ratio / over:.{places}g}{doubt}"
+
+
+def listing(found: list[attacks.Attack]) -> str:
+    """A row per attack of one policy: its ratio, with the error of the analysis where it shows, and its simulation."""
+    queues = found[0].instance is None
+    families = list(dict.fromkeys(name for one in found for name in one.families))
+    header = ["to", "limits", "ratio", *(["simulated", "load"] if queues else [])]
     rows = []
     for one in found:
         error = one.error if one.error > 1e-5 * one.ratio else 0.0
-        over = one.spread if factors and one.spread else 1.0
-        row = [style.name(one.policy), style.name(one.against), one.words, interval(one.ratio, error)]
-        row += [digits(one.ratio / over) if one.spread else "–"] if factors else []
+        row = [style.name(one.against), one.words, interval(one.ratio, error)]
         if queues:
             row.append("–" if one.simulated is None else interval(one.simulated, one.halfwidth))
             row.append(f"{one.load:.3g}")
-        row += [digits(one.bounds[name] / over) if name in one.bounds else "–" for name in bounds]
+        row += [f"{one.families[name]:.4g}" if name in one.families else "–" for name in families]
         rows.append([escape(cell) for cell in row])
-    return table(header, rows, "lll" + "r" * (len(header) - 3))
+    return table([*header, *(name.replace("-", " ") for name in families)], rows, "ll" + "r" * (len(rows[0]) - 2))
 
 
 def how(entry: Entry, found: list[attacks.Attack]) -> str:
-    """How to attack: the commands of the first row, and those of all behind a fold."""
-    every = "\n".join(f"# {style.name(one.policy)}: {one.words}\n$ {one.again}\n$ {one.search}" for one in found)
-    return (
-        "### How to attack\n\n"
-        "The first command looks for a worse instance within the same limits, further or from another seed, and writes "
-        "it into the entry's `attacks.toml` if it finds one; the second shows the instance of the table's first row "
-        "again.\n\n"
-        f"```console\n$ {found[0].search} --budget 5000 --seed 1 --record {entry.slug}\n$ {found[0].again}\n```\n\n"
-        + fold("For each row: its instance again, and the search for it", f"```console\n{every}\n```")
+    """Every instance, policy by policy behind folds, and how to attack further."""
+    first = found[0]
+    further = first.search.partition(" --family")[0].partition(" --budget")[0]
+    parts = [
+        "### Every instance, and how to attack\n",
+        "For each policy: the ratio of each instance by analysis, in a simulation (ten replications of the same jobs "
+        "for both policies, with the 95% interval), and the largest ratio found in each family of sizes; then the "
+        "command that shows each instance again, and the one that finds it.\n"
+        if first.instance is None
+        else "For each policy the instances, the command that shows each again, and the one that finds it.\n",
+    ]
+    for policy in dict.fromkeys(one.policy for one in found):
+        own = [one for one in found if one.policy == policy]
+        commands = "\n".join(
+            f"# to {style.name(one.against)}: {one.words}\n$ {one.again}\n$ {one.search}" for one in own
+        )
+        parts.append(fold(style.name(policy), f"{listing(own)}\n```console\n{commands}\n```"))
+    parts.append(
+        "Further within the limits of the first, from another seed; what is worse is written into the entry's "
+        f"`attacks.toml`:\n\n```console\n$ {further} --budget 5000 --seed 1 --record {entry.slug}\n```\n"
     )
+    return "\n".join(parts)
 
 
 def draw(found: list[attacks.Attack]) -> Figure:

@@ -67,6 +67,7 @@ NAMES = {
     "orca": "Orca",
     "fastertransformer": "FasterTransformer",
     "hedge": "hedging",
+    "scaled": "scaled estimates",
     "skippredict": "SkipPredict",
     "delaypredict": "DelayPredict",
     "mcsf": "MC-SF",

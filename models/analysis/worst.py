@@ -8,10 +8,10 @@ Families of size laws, each with a few parameters, and a bound on the errors Y/X
     variance V    Y/X has a variance of at most V
 
 Few-point sizes have a factor Y/X for each value, so that errors depend on the size in the worst way; sizes with a
-density have factors independent of the size (loguniform, or log-normal for sigma and variance). Differential evolution
-over all parameters maximises the ratio of mean response times by analysis. What is looked at are the texts of the laws,
-with numbers of few digits, so that an instance that is printed is the one that was found; rounding, and telling equal
-jobs apart (laws/each.py), may exceed a bound by a millionth.
+density (phase-type, Weibull, Pareto) have factors independent of the size (loguniform, or log-normal for sigma and
+variance). Differential evolution over all parameters maximises the ratio of mean response times by analysis. What is
+looked at are the texts of the laws, with numbers of few digits, so that an instance that is printed is the one that was
+found; rounding, and telling equal jobs apart (laws/each.py), may exceed a bound by a millionth.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ LEAST_LOAD = 0.05
 LEAST_FACTOR, MOST_FACTOR = 1e-9, 1e9
 BIAS = 4.0
 """Log-normal errors of sizes with a density are centred within this factor of 1."""
+MOST_SPAN = 1e6
+"""The largest size over the smallest of few-point and Pareto laws, where none is given."""
+MOST_MEANS = 1e4
+"""Branches of a phase-type law have means at most so many times apart."""
+MOST_STAGES = 20
 SPLITS = 4, 100
 """Parts of the prediction of a value: while searching, and in the instance returned."""
 MOST_ERROR = 0.01
@@ -74,17 +79,31 @@ def _pareto(z, span: float) -> str:
     return f"pareto:alpha={_digits(_between(0.2, 5, z[0]))},ratio={_digits(_between(1.01, span, z[1]))}"
 
 
+def _stages(z) -> int:
+    return round(_between(1, MOST_STAGES, z))
+
+
+def _branches(mean, work, stages=(1, 1)) -> str:
+    """Two branches, the means of which are up to MOST_MEANS apart; their weights give each a share of the work."""
+    ratio = _digits(_between(1.001, MOST_MEANS, mean))
+    weight = _digits(_between(1e-3, 1e3, work) / float(ratio))
+    return f"erlang:stages={stages[0]}|{stages[1]},means=1|{ratio},weights=1|{weight}"
+
+
+FEW = {"one-point": 1, "two-points": 2, "three-points": 3, "four-points": 4}
+"""The families of finitely many values, and how many."""
 FAMILIES: dict[str, tuple[int, Callable]] = {
-    "one point": (0, lambda z, span: "points:values=1,weights=1"),
-    "two points": (2, _points),
-    "three points": (4, _points),
-    "hyperexponential": (1, lambda z, span: f"hyperexponential:scv={_digits(_between(1.01, 1e4, z[0]))}"),
-    "weibull": (1, lambda z, span: f"weibull:shape={_digits(_between(0.2, 20, z[0]))}"),
+    "one-point": (0, lambda z, span: "points:values=1,weights=1"),
+    **{name: (2 * (count - 1), _points) for name, count in FEW.items() if count > 1},
     "pareto": (2, _pareto),
+    "weibull": (1, lambda z, span: f"weibull:shape={_digits(_between(0.2, 20, z[0]))}"),
+    "erlang": (1, lambda z, span: f"erlang:stages={_stages(z[0])}"),
+    "hyperexponential": (2, lambda z, span: _branches(z[0], z[1])),
+    "hyper-erlang": (4, lambda z, span: _branches(z[0], z[1], (_stages(z[2]), _stages(z[3])))),
 }
 """Number of parameters from 0 to 1, and the text of the law for them."""
-FEW = {"one point": 1, "two points": 2, "three points": 3}
-"""The families of finitely many values, and how many."""
+BOUNDED = (*FEW, "pareto")
+"""The families that keep to the span."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +175,19 @@ def _loguniform(low: float, high: float) -> str:
     return "exact" if _digits(low) == "1" else f"bounded:low={low * (1 - 1e-6):.8g},high={low:.8g},form=loguniform"
 
 
-def families(policy: str, against: str = "srpt") -> tuple[str, ...]:
-    """The families that are searched in a time of the order of a minute: for slow analyses, those of few points."""
-    slow = any(read(name)[1].by == "soap" for name in (policy, against))
-    return tuple(FEW) if slow else tuple(FAMILIES)
+def families(policy: str, against: str = "srpt", span: float | None = None) -> tuple[str, ...]:
+    """The families that are searched unless some are named: those that keep to a span, where one is given.
+
+    For the analyses by general ranks, which are slow, those of few points.
+    """
+    if any(read(name)[1].by == "soap" for name in (policy, against)):
+        return tuple(FEW)
+    return tuple(FAMILIES) if span is None else BOUNDED
+
+
+def looks(family: str, budget: int) -> int:
+    """The instances to look at in a family: of sizes with a density, whose analysis takes longer, a tenth."""
+    return budget if family in FEW else max(min(budget, 50), budget // 10)
 
 
 def attack(
@@ -168,7 +196,7 @@ def attack(
     errors: Errors,
     *,
     against: str = "srpt",
-    span: float = 1e6,
+    span: float | None = None,
     most_load: float = 0.98,
     budget: int = 1000,
     seed: int = 0,
@@ -176,12 +204,14 @@ def attack(
 ) -> Instance:
     """The instance of a family on which `policy` is worst in ratio to `against`.
 
-    span: the largest ratio of the sizes of few-point and Pareto laws. `budget` bounds the instances looked at.
-    report is called with the number of instances looked at and the largest ratio so far. The same arguments give the
-    same instance. InputError for a policy without an analysis and for a limit that makes no sense.
+    span: the largest ratio of two sizes, for families that keep to one (default: MOST_SPAN). `budget` bounds the
+    instances looked at. report is called with the number of those looked at and the largest ratio so far. The same
+    arguments give the same instance. InputError for a policy without an analysis, for a limit that makes no sense, and
+    where the analysis refuses all that is looked at.
     """
     _checked(policy, family, against, span, most_load)
     own, sizes = FAMILIES[family]
+    span = MOST_SPAN if span is None else span
     count, told = errors.factors(FEW[family]) if family in FEW else errors.independent()
 
     def laws(z, split) -> tuple[str, str]:
@@ -196,13 +226,19 @@ def attack(
         return Instance(family, *(found := laws(z, split)), load, *ratio(policy, against, *found, load))
 
     def value(z) -> float:
-        found = instance(z, SPLITS[0])
+        try:
+            found = instance(z, SPLITS[0])
+        except InputError:  # the load is too near to 1 for the tables of a general rank
+            return -math.inf
         return found.ratio if found.error < MOST_ERROR * found.ratio else -math.inf
 
     dimensions = own + count + 1
     members = max(8, 4 * dimensions)
     worst = largest(value, dimensions, members=members, budget=budget, seed=seed, report=report)
-    return instance(worst, SPLITS[1])
+    try:
+        return instance(worst, SPLITS[1])
+    except InputError:
+        return instance(worst, SPLITS[0])
 
 
 def ratio(policy: str, against: str, sizes: str, predictions: str, load: float) -> tuple[float, float]:
@@ -219,7 +255,9 @@ def _checked(policy, family, against, span, most_load):
             raise unknown("policy with an analysis", name, analysable())
     if family not in FAMILIES:
         raise unknown("family of sizes", family, FAMILIES)
-    if not 2 <= span <= 1e9:
+    if span is not None and not 2 <= span <= 1e9:
         raise InputError(f"span is {span:g}: the largest size over the smallest must lie between 2 and 1e9.")
+    if span is not None and family not in BOUNDED:
+        raise InputError(f"sizes of the family {family} keep to no span: give one of {', '.join(BOUNDED)}.")
     if not LEAST_LOAD < most_load < 1:
         raise InputError(f"the largest load is {most_load}: it must lie between {LEAST_LOAD} and 1.")
