@@ -43,9 +43,11 @@ def check(name: str) -> list[str]:
     broken = {policy for policy, _ in complaints}
     said = [text for _, text in complaints]
     for experiment in entry.experiments:
+        by_text: dict[str, list[str]] = {}
         for policy in entry.policies_of(experiment):
-            if policy not in broken:
-                said += _replication(entry, problem, experiment, policy)
+            for text in [] if policy in broken else _replication(entry, problem, experiment, policy):
+                by_text.setdefault(text, []).append(policy)
+        said += [_of(entry, experiment, policies, text) for text, policies in by_text.items()]
     for anchor in entry.anchors:
         said += _anchor(entry, problem, anchor)
     for policy in entry.all_policies:
@@ -58,7 +60,8 @@ def of_policy(entry: Entry, problem: ModuleType, name: str) -> list[str]:
     """Everything that is wrong with one policy of an entry, in the experiment of its headline."""
     said = _policy(entry, name)
     if not said and entry.headline is not None:
-        said = _replication(entry, problem, entry.experiment(entry.headline.experiment), name)
+        experiment = entry.experiment(entry.headline.experiment)
+        said = [_of(entry, experiment, [name], text) for text in _replication(entry, problem, experiment, name)]
     return said or blindness(entry, name)
 
 
@@ -120,15 +123,26 @@ def _engine_rules(entry: Entry, name: str) -> list[str]:
     ]
 
 
+def _of(entry: Entry, experiment: Experiment, policies: list[str], text: str) -> str:
+    """A complaint with its place: that all policies of an experiment share is the experiment's."""
+    where = f"{entry.slug}, experiment '{experiment.name}'"
+    if len(policies) == 1 or policies != entry.policies_of(experiment):
+        where += f", {'policy' if len(policies) == 1 else 'policies'} {', '.join(map(repr, policies))}"
+    return f"{where}: {text}"
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith((".", "?")) else f"{message}."
+
+
 def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, policy: str) -> list[str]:
     """Complaints about a small replication of a policy, and about exact values and bounds at its point."""
-    where = f"{entry.slug}, experiment '{experiment.name}', policy '{policy}'"
     point = experiment.points("smoke")[0]
     argument = registry.policy_argument(entry, policy)
     runs = range(2 if experiment.tier("smoke").replications else 0)
     seeds = [derive_seed("check", entry.slug, experiment.name, number) for number in runs]
     first = [runner.simulate(entry, problem, point, argument, seed, JOBS) for seed in seeds]
-    said = [f"{where}: {message.rstrip('.')}." for _, _, message in first if message]
+    said = list(dict.fromkeys(_sentence(message) for _, _, message in first if message))
     if not said:
         with ThreadPoolExecutor(max_workers=2) as pool:
             again = list(pool.map(lambda seed: runner.simulate(entry, problem, point, argument, seed, JOBS), seeds))
@@ -136,18 +150,18 @@ def _replication(entry: Entry, problem: ModuleType, experiment: Experiment, poli
             changed = [name for name in values if not _same(values[name], repeated.get(name, math.nan))]
             if changed:
                 said.append(
-                    f"{where}: simulate gives another {changed[0]} for the same seed: draw all of it "
+                    f"simulate gives another {changed[0]} for the same seed: draw all of it "
                     "from generators made from seed, and keep nothing between calls or between threads."
                 )
     for source, values, _, message in runner.unsimulated(problem, point, argument):
-        if message:
-            said.append(f"{where}: {message.rstrip('.')}.")
+        if message and not any(_sentence(message).endswith(text) for text in said):
+            said.append(_sentence(message))
         for metric, (value, error) in values.items():
             if metric not in [m.name for m in entry.metrics] and source == "bound":
-                said.append(f"{where}: bound returns '{metric}', which is not in problem.toml: add it to metrics.")
+                said.append(f"bound returns '{metric}', which is not in problem.toml: add it to metrics.")
             if not math.isfinite(value) or not error >= 0:
                 said.append(
-                    f"{where}: {source} of {metric} is {value} with error {error}: return a finite value and "
+                    f"{source} of {metric} is {value} with error {error}: return a finite value and "
                     "an error of at least 0."
                 )
     return said
@@ -164,7 +178,7 @@ def _anchor(entry: Entry, problem: ModuleType, anchor: Anchor) -> list[str]:
     said = []
     for source, values, _, message in runner.unsimulated(problem, point, argument):
         if message:
-            return [f"{where}: {message.rstrip('.')}."]
+            return [f"{where}: {_sentence(message)}"]
         if source == "analysis" and anchor.metric in values:
             value, error = values[anchor.metric]
             if not abs(value - anchor.value) <= error + ANCHOR_DIGITS * abs(anchor.value):
@@ -177,7 +191,7 @@ def _anchor(entry: Entry, problem: ModuleType, anchor: Anchor) -> list[str]:
         seed = derive_seed("anchor", entry.slug, anchor.name, number)
         values, status, message = runner.simulate(entry, problem, point, argument, seed, ANCHOR_JOBS)
         if status != "ok":
-            return [*said, f"{where}: {message.rstrip('.') or 'the simulated system is not stable'}."]
+            return [*said, f"{where}: {_sentence(message or 'the simulated system is not stable')}"]
         results.append(values[anchor.metric])
     mean, spread = float(np.mean(results)), float(np.std(results, ddof=1))
     width = student(ANCHOR_LEVEL, len(results)) * spread / math.sqrt(len(results))

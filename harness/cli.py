@@ -161,7 +161,8 @@ def _check(chosen: argparse.Namespace) -> int:
         failed = failed or bool(said)
         for text in said:
             print(f"openqueues: {text}", file=sys.stderr)
-        print(f"{name}: {'ok' if not said else f'{len(said)} complaints'}", flush=True)
+        count = "ok" if not said else f"{len(said)} complaint{'s' if len(said) > 1 else ''}"
+        print(f"{name}: {count}", flush=True)
     return 1 if failed else 0
 
 

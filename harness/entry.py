@@ -279,7 +279,7 @@ def find_point(experiment: Experiment, chosen: dict[str, Value]) -> Point:
     found = [p for p in experiment.points() if all(p.parameters[k] == v for k, v in chosen.items())]
     if len(found) != 1:
         many = "no point" if not found else f"{len(found)} points"
-        keys = ", ".join(experiment.grid)
+        keys = ", ".join(f"{key} ({', '.join(map(repr, values))})" for key, values in experiment.grid.items())
         raise InputError(f"{chosen} picks {many} of experiment '{experiment.name}': give one value of each of {keys}.")
     return found[0]
 

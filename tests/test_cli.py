@@ -173,6 +173,26 @@ def test_check_says_what_is_wrong(problems, name, text, instead, sentence):
     assert said.stdout.startswith("tiny: ") and "ok" not in said.stdout
 
 
+def test_check_says_once_what_all_policies_share(problems):
+    file = problems / "tiny" / "problem.py"
+    wrong = '    from openqueues.models.errors import InputError\n    raise InputError("did you mean this?")\n'
+    text = file.read_text()
+    for begin in ('    if policy.endswith("raises.py"):', "    return None if policy"):
+        assert begin in text
+        text = text.replace(begin, wrong + begin)
+    file.write_text(text)
+    said = tiny.openqueues("check", "tiny", problems=problems)
+    assert said.stderr.splitlines() == [
+        "openqueues: tiny, experiment 'loads': did you mean this?",
+        "openqueues: tiny, anchor 'M/M/1': exact failed: did you mean this?",
+    ]
+    assert said.stdout == "tiny: 2 complaints\n"
+    file.write_text(text.replace("    raise InputError(", "    if policy == 'srpt': raise InputError("))
+    said = tiny.openqueues("check", "tiny", problems=problems)
+    assert said.stderr == "openqueues: tiny, experiment 'loads', policy 'srpt': did you mean this?\n"
+    assert said.stdout == "tiny: 1 complaint\n"
+
+
 def test_check_accepts_what_is_right(problems):
     assert done("check", "tiny", problems=problems) == "tiny: ok\n"
 
