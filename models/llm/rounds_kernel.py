@@ -202,7 +202,7 @@ def one_round(s):
         s.plan.ctypes,
         s.memory.ctypes,
         s.finished.ctypes,
-        s.constants.ctypes,
+        s.law.ctypes,
         s.theta.ctypes,
         present,
         s.n,
@@ -254,6 +254,7 @@ def serve(decide, job, real, seen, constants, theta, refresh_start, refreshed, e
         decide,
         *arrays,
         constants,
+        constants.copy(),  # what the policy is shown, which it might write to
         theta,
         refresh_start,
         refreshed,

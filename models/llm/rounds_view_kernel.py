@@ -53,7 +53,7 @@ CHANGING, OWN = 9, 21
 
 Rounds = namedtuple(
     "Rounds",
-    "decide job real table seen who plan state memory finished constants theta refresh_start refreshed count clock "
+    "decide job real table seen who plan state memory finished constants law theta refresh_start refreshed count clock "
     "n every total block most budget swap_ms most_preemptions",
 )
 

@@ -164,7 +164,10 @@ def answer(stream: Stream, models: tuple[Model, ...], policy: str | Policy, valu
         present,
     )
     if failed:
-        raise InputError(f"policy '{chosen.name}': a function of it did not return a number; each must return one.")
+        raise InputError(
+            f"policy '{chosen.name}': a function of it did not return a number, or went beyond the {MEMORY} numbers of "
+            "memory: each must return a number."
+        )
     return Answered(finish, model, usd, present)
 
 
@@ -197,7 +200,9 @@ def _compiled(source: str, name: str, sees: tuple[str, ...], parameters: tuple[s
         "from numba.types import CPointer as _pointer",
     ]
     helpers = [function for function in found if function not in ("decide", *_DEFAULTS)]
-    lines += [f"{helper} = _njit({helper}, error_model='numpy')" for helper in helpers]
+    # An index beyond the end of memory would read, or write, what is the model's.
+    options = "error_model='numpy'" + (", boundscheck=True" if "memory" in sees else "")
+    lines += [f"{helper} = _njit({helper}, {options})" for helper in helpers]
     taken = (*COLUMNS, *_NUMBERS)
     for function in ("decide", "accept", "learn"):
         node = found.get(function)
@@ -209,12 +214,17 @@ def _compiled(source: str, name: str, sees: tuple[str, ...], parameters: tuple[s
                     "declare it in one of them."
                 )
         lines += [
-            f"{function} = _njit({function}, error_model='numpy')",
+            f"{function} = _njit({function}, {options})",
             f"@_cfunc(_float64(*[_float64] * {len(taken)}, _pointer(_float64)), cache=True, error_model='numpy')",
             f"def _{function}({', '.join(taken)}, memory):",
             f"    memory = _carray(memory, ({MEMORY},))" if "memory" in arguments else "    pass",
-            f"    return 1.0 * {function}({', '.join(names.get(one, one) for one in arguments)})",
         ]
+        called = f"1.0 * {function}({', '.join(names.get(one, one) for one in arguments)})"
+        if "memory" in arguments:  # what a function raises is not handed on to who calls it from machine code
+            lines += ["    try:", f"        said = {called}", "    except Exception:", "        said = float('nan')"]
+            lines += ["    return said"]
+        else:
+            lines += [f"    return {called}"]
     return load("\n".join([*lines, "serve = (_decide, _accept, _learn)"]) + "\n", name, "decide")
 
 

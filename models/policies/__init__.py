@@ -22,6 +22,7 @@ names are meant, since some occur in both.
 from __future__ import annotations
 
 import ast
+import builtins
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,9 @@ FORECASTS = frozenset({"predicted", "score", "estimate", "peak_tokens", "predict
 FORECASTS |= {"remaining_work", "remaining_path"}
 # What tells of predictions among the columns of decide(...), beside the prediction itself.
 _MADE_OF_PREDICTIONS = "work_predicted overdue overdues expected shortest late lates first earliest youngest".split()
-_PLANNING = "openqueues.models.llm.planning"  # for policies that plan iterations
+PLANNING = "openqueues.models.llm.planning"
+MOVES = frozenset("EVICT SWAP_OUT SWAP_IN step_ms blocks make_room go_on start peak".split())
+"""What policies that plan iterations may import."""
 _FOLDER = Path(__file__).parent
 _BUILTIN = {"queue": _FOLDER, "llm": _FOLDER.parent / "llm" / "policies"}
 
@@ -100,7 +103,7 @@ class Policy:
             return "oracle"
         if not forecasts & set(self.sees):
             return "blind"
-        return "one bit" if self.name == "onebit" else "predictions"
+        return "one bit" if self.path == _FOLDER / "onebit.py" else "predictions"
 
     @property
     def used(self) -> frozenset[str]:
@@ -109,7 +112,7 @@ class Policy:
         functions = ("rank", "turn", "decide", "admit", "handle", "score", "accept", "learn", "control")
         if self.shape == "rounds":
             nodes = ast.walk(ast.parse(self.source))
-            shared = ("todo", "held", "decoding") if _PLANNING in self.source else ()
+            shared = ("todo", "held", "decoding") if PLANNING in self.source else ()
             return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute)).union(shared)
         return frozenset(name for one in functions for name in found.get(one, ()))
 
@@ -184,6 +187,7 @@ def _read(path: Path) -> dict[str, Any]:
     for shape in ("router", "controller"):
         if SHAPES[shape][0] in functions:
             constants.setdefault("SHAPE", shape)
+    _check_names(tree, where)
     _check_imports(tree, where)
     _check_constants(constants, where)
     shape, parameters = constants["SHAPE"], constants["PARAMETERS"]
@@ -237,6 +241,19 @@ def _literal(node: ast.Assign, where: str) -> Any:
         raise InputError(f"{where}: {node.targets[0].id} must be a plain constant, not computed.") from None
 
 
+def _check_names(tree: ast.Module, where: str) -> None:
+    """Refuse what hides a name of Python: a file is compiled in one module with the kernel, which would mean it too."""
+    for node in tree.body:
+        found = [node.name] if isinstance(node, ast.FunctionDef) else []
+        if isinstance(node, ast.Assign):
+            found = [part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found = [alias.asname or alias.name for alias in node.names]
+        for name in found:
+            if hasattr(builtins, name) or name.startswith("_"):
+                raise InputError(f"{where} gives '{name}' a meaning of its own: choose another name.")
+
+
 def _check_imports(tree: ast.Module, where: str) -> None:
     for node in ast.walk(tree):
         modules = []
@@ -245,7 +262,7 @@ def _check_imports(tree: ast.Module, where: str) -> None:
         elif isinstance(node, ast.ImportFrom):
             modules = [node.module or "."]
         for module in modules:
-            if module.split(".")[0] not in ("math", "numpy", "__future__") and module != _PLANNING:
+            if module.split(".")[0] not in ("math", "numpy", "__future__") and module != PLANNING:
                 raise InputError(
                     f"{where} imports '{module}': a policy is one file of its own and may import only math "
                     "and numpy, since it is compiled into the kernel."

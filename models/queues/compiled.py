@@ -144,12 +144,14 @@ def _bound(policy: Policy, theta: str, columns: Sequence[str]) -> list[str]:
             passed.append(name)
         else:
             raise unknown(f"column in SEES of policy '{policy.name}'", name, columns)
+    # An index beyond the end of an array would read, or write, what is the model's.
+    checked = "(boundscheck=True)" if "memory" in policy.sees else ""
     lines = ["from numba import njit as _njit"]
     helpers = [name for name in re.findall(r"^def (\w+)\(", policy.source, re.M) if name not in SHAPES[policy.shape]]
-    lines += [f"{name} = _njit({name})" for name in helpers]
+    lines += [f"{name} = _njit{checked}({name})" for name in helpers]
     for name in SHAPES[policy.shape]:
         lines += [
-            f"_{name} = _njit({name})",
+            f"_{name} = _njit{checked}({name})",
             "@_njit",
             f"def {name}_of({', '.join(columns)}, theta):",
             f"    return float(_{name}({', '.join(passed)}))",
