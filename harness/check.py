@@ -3,7 +3,8 @@
 Checked, in this order: the schema; that problem.py can be imported; the policies' files; that a replication
 gives the declared metrics, the same ones for the same seed, in threads too; exact values and bounds; the
 anchors, by analysis and by simulation; that a policy's decisions do not depend on what it says it does not
-see; and that the worst instances recorded have the ratios that are written beside them. A policy of the LLM
+see; that the worst instances recorded have the ratios that are written beside them; and that the records are of the
+policies as they are. A policy of the LLM
 engine is handed what it sees and nothing else; of it the rank is tested, which may not rise where SHAPE says
 so, and the class of information that it claims.
 """
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from openqueues import attacks, registry, runner
+from openqueues import attacks, claim, registry, runner
 from openqueues.entry import Anchor, Entry, Experiment, Point
 from openqueues.models.errors import InputError
 from openqueues.models.policies import INFORMATION
@@ -53,7 +54,7 @@ def check(name: str) -> list[str]:
     for policy in entry.all_policies:
         if policy not in broken:
             said += blindness(entry, policy)
-    return list(dict.fromkeys(said + attacks.stale(entry, problem)))
+    return list(dict.fromkeys(said + attacks.stale(entry, problem) + claim.stale(entry)))
 
 
 def of_policy(entry: Entry, problem: ModuleType, name: str) -> list[str]:

@@ -1,27 +1,29 @@
 """`openqueues claim`: is a policy better than every one that sees no more? Run anew, where nobody could tune to it.
 
 The seeds, and further points of the grid, follow from the content of the policy's file and a public salt: to change
-them is to change the policy. The policy runs behind walls (sandbox.py), apart from those that it is compared with.
+them is to change the policy. Its file may hold nothing but a policy (plain.py), counts as what it sees makes it
+(seeing.py), and runs behind walls (sandbox.py), apart from those that it is compared with.
 
 A new best needs, at the headline point, a one-sided 99% limit of the paired improvement above 0 over every policy of
-the entry that sees no more; no replication that is unstable; and no smaller share completed. At the further points
-it must run, and be stable where the best before is.
+the entry that sees no more, those with records among them; no replication that is unstable; and no smaller share
+completed. At the further points it must run, and be stable where the best before is.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import datetime
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
 import numpy as np
-from openqueues import plan, records, registry, results, sandbox
+from openqueues import plain, plan, records, registry, results, sandbox, seeing
 from openqueues.entry import TIERS, Entry, Point
 from openqueues.listing import from_here
 from openqueues.models import policies
@@ -36,10 +38,6 @@ TWO_SIDED = 0.98  # a two-sided level of 98% is a one-sided one of 99%
 COMPLETED = "completed_share"
 LESS = 0.001  # of the share completed is no loss
 SLOWER, START = 50.0, 5.0  # times the slowest of the others, and seconds: more is no policy but a computation
-_REACHING = frozenset(
-    "open exec eval compile input breakpoint globals locals vars getattr setattr delattr object type super".split()
-)
-_CONSTANT = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.UnaryOp, ast.USub, ast.Load)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -52,31 +50,69 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seconds", type=float, default=600.0, metavar="S", help="limit of time (default: 600)")
     command.add_argument("--gigabytes", type=float, default=8.0, metavar="G", help="limit of memory (default: 8)")
     command.add_argument("--trust", action="store_true", help="run the file without walls around it")
+    command.add_argument(
+        "--again", action="store_true", help="make a record's evidence again and compare; nothing is written"
+    )
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Verify a claim and record it; 0: a new best, 1: none, InputError for a policy that breaks a rule."""
+    """Verify a claim and record it; 0: a new best, or recorded already, 1: none, InputError for one against the rules.
+
+    With --again, 0: the evidence of its record came out again, 1: it did not.
+    """
     entry = registry.entry(chosen.entry)
     if chosen.replications < 5:
         raise InputError(f"--replications is {chosen.replications}: give at least 5.")
     policy, file = _policy(entry, chosen.policy)
-    found = verify(entry, policy, file, chosen)
+    name, digest, known = plan.label(entry, policy), _digest(policy, file), records.read(entry)
+    kept = next((one for one in known if (one.digest, one.version) == (digest, entry.version)), None)
+    if chosen.again:
+        return _again(entry, policy, file, chosen, kept, known)
+    if kept is not None:
+        other = "" if kept.policy == name else f" as {kept.policy}, which has the same content"
+        print(f"{name} is recorded already{other}, since {kept.date}: nothing is written.")
+        return 1 if other else 0
+    results.writable(entry.folder)
+    found = verify(entry, policy, file, chosen, known)
     print(found.text)
     if found.record is None:
         return 1
+    if _digest(policy, file) != digest:
+        raise InputError(f"{file.name} has changed while it was run: run the same command again.")
     own = entry.folder / "policies" / file.name
     new = policies.is_path(policy) and not own.is_file()
     if new:
         results.replace(own, lambda target: Path(target).write_bytes(file.read_bytes()))
     try:
-        kept = records.append(entry, found.record)
+        written = records.append(entry, found.record, known)
     except BaseException:
         if new:
             own.unlink()
         raise
     print(f"Written: {from_here(own)}" if new else f"Already there: {from_here(file)}")
-    print(f"Recorded: {from_here(kept)}")
+    print(f"Recorded: {from_here(written)}")
     return 0
+
+
+def _again(entry: Entry, policy: str, file: Path, chosen: argparse.Namespace, kept, known: list) -> int:
+    """Run the verification of a record as it was run, against the policies of now but for those recorded later."""
+    name = plan.label(entry, policy)
+    if kept is None:
+        raise InputError(f"{entry.slug} has no record of version {entry.version} of what {name} is now.")
+    experiment = entry.experiment(entry.headline.experiment)
+    tier = next((tier for tier in reversed(TIERS) if experiment.tier(tier).jobs == kept.jobs), None)
+    if tier is None:
+        raise InputError(f"no tier of {entry.slug} has the {kept.jobs} jobs of the record: it cannot be run again.")
+    as_it_was = argparse.Namespace(**(vars(chosen) | {"tier": tier, "replications": kept.replications}))
+    found = verify(entry, policy, file, as_it_was, known[: known.index(kept)], known[known.index(kept) + 1 :])
+    print(found.text)
+    made = {} if found.record is None else msgspec.structs.asdict(found.record)
+    wanted = msgspec.structs.asdict(kept)
+    changed = [key for key in wanted if key not in ("date", "policy") and wanted[key] != made.get(key)]
+    for key in changed if made else ():
+        print(f"{key}: {wanted[key]} is recorded, {made[key]} came out")
+    print(f"The evidence of {kept.date} {'came out again' if not changed else 'did not come out again'}.")
+    return 1 if changed else 0
 
 
 @dataclass(frozen=True)
@@ -87,29 +123,31 @@ class Finding:
     record: records.Record | None = None
 
 
-def verify(entry: Entry, policy: str, file: Path, chosen: argparse.Namespace) -> Finding:
+def verify(
+    entry: Entry, policy: str, file: Path, chosen: argparse.Namespace, known: Sequence = (), later: Sequence = ()
+) -> Finding:
     """Run a policy, as `_policy` gives it, and those that see no more on seeds that follow from its content.
 
+    known: records whose policies it has to beat, too; later: those that came after it, whose policies are left out.
     Raises InputError for an entry without a headline, a file that breaks the contract or cannot be run, and where
     nothing is there to compare with.
     """
     if entry.headline is None:
         raise InputError(f"{entry.slug} has no headline point, so nothing can be claimed of it.")
-    name, kind = plan.label(entry, policy), registry.information(entry, policy)
-    _plain(file)
+    name, kind = plan.label(entry, policy), _information(entry, policy, file)
     if name in (entry.policies.floor, entry.policies.ceiling):
         raise InputError(f"'{name}' is the floor or the ceiling of {entry.slug}: others are measured by it.")
     experiment = entry.experiment(entry.headline.experiment)
+    recorded = [one.policy for one in known if one.version == entry.version]
+    left_out = {one.policy for one in later} - set(recorded) | {name}
     others = [
         other
-        for other in entry.policies_of(experiment)
-        if other.partition(":")[0] != name.partition(":")[0]
-        and INFORMATION.index(registry.information(entry, other)) <= INFORMATION.index(kind)
+        for other in dict.fromkeys([*entry.policies_of(experiment), *recorded])
+        if other not in left_out and INFORMATION.index(registry.information(entry, other)) <= INFORMATION.index(kind)
     ]
     if not others:
         raise InputError(f"{entry.slug} has no policy that sees as little as '{name}' ({kind}) to compare it with.")
-    parameters = "" if policies.is_path(policy) else policy.partition(":")[2]
-    digest = blake2b(file.read_bytes() + parameters.encode(), digest_size=16).hexdigest()
+    digest = _digest(policy, file)
     headline = entry.headline_point()
     further = _further(experiment.points(), headline, digest)
     runs = _runs(entry, headline, digest, chosen.replications)
@@ -121,9 +159,11 @@ def verify(entry: Entry, policy: str, file: Path, chosen: argparse.Namespace) ->
         print(said, file=sys.stderr, flush=True)
         request = {"entry": entry.slug, "policy": policy, "jobs": jobs, "check": check, "runs": runs}
         command = [sys.executable, "-m", "openqueues.measuring"]
-        limits = {"seconds": chosen.seconds, "gigabytes": chosen.gigabytes}
+        limits = {"seconds": chosen.seconds, "gigabytes": chosen.gigabytes, "readable": [file]}
         try:
             answer = json.loads(sandbox.run(command, given=json.dumps(request), trust=trust, **limits))
+        except ValueError:
+            raise InputError(f"policy '{policy if trust else name}' cannot be measured: no answer came back.") from None
         except InputError as error:
             raise InputError(f"policy '{policy if trust else name}' cannot be measured: {error}") from None
         if answer["complaints"]:
@@ -192,6 +232,51 @@ def _compare(entry, name, kind, digest, chosen, mine, theirs, further, test) -> 
     return Finding(f"A new best among those that see no more than {kind}: {name} has {figures}, {better}.", record)
 
 
+def _information(entry: Entry, policy: str, file: Path) -> str:
+    """The class that a policy is compared in; InputError for a file that does more than decide, or sees more."""
+    name, read = plan.label(entry, policy), registry.policy(entry, policy)
+    plain.plain(file, read.shape)
+    least, why = seeing.least(entry, policy)
+    if INFORMATION.index(read.information) < INFORMATION.index(least):
+        said = f"says INFORMATION = '{read.told}'" if read.told else f"counts as '{read.information}'"
+        raise InputError(
+            f"policy '{name}' {said}, but {why} makes it '{least}': write "
+            f"INFORMATION = '{least}' in its file, so that it is compared with those that see as much."
+        )
+    return read.information
+
+
+def _digest(policy: str, file: Path) -> str:
+    """What the seeds follow from: the content of a policy's file and, of a specification, the parameters."""
+    parameters = "" if policies.is_path(policy) else policy.partition(":")[2]
+    return blake2b(file.read_bytes() + parameters.encode(), digest_size=16).hexdigest()
+
+
+def stale(entry: Entry) -> list[str]:
+    """Complaints about records of the entry as it is, whose evidence cannot be of the policies as they are."""
+    said = []
+    for one in records.read(entry) if entry.headline is not None else ():
+        if one.version != entry.version:
+            continue
+        where = f"{entry.slug}/records.toml: the record of '{one.policy}'"
+        try:
+            policy, file = _policy(entry, one.policy)
+            kind = _information(entry, policy, file)
+        except InputError as error:
+            said.append(f"{where} does not stand: {error}")
+            continue
+        experiment, point = entry.experiment(entry.headline.experiment), entry.headline_point()
+        if one.digest != _digest(policy, file):
+            said.append(f"{where} is of another content of its file: undo the change, or give the file another name.")
+        elif one.points != [other.text for other in _further(experiment.points(), point, one.digest)]:
+            said.append(f"{where} was not run at the points that follow from its digest: raise version, or claim anew.")
+        if (one.metric, one.information) != (entry.main.name, kind):
+            said.append(f"{where} is of {one.metric} among {one.information}, not of {entry.main.name} among {kind}.")
+        if not 0 < one.at_least <= one.improvement:
+            said.append(f"{where} is none: it says that its improvement is at least {one.at_least:g}.")
+    return said
+
+
 def _policy(entry: Entry, given: str) -> tuple[str, Path]:
     """(what is run, the file it comes from) of a file by its path, or of one of the policies that the entry runs."""
     if policies.is_path(given):
@@ -199,6 +284,9 @@ def _policy(entry: Entry, given: str) -> tuple[str, Path]:
         if parameters:
             raise InputError(f"'{given}': write the values into PARAMETERS of {Path(path).name}.")
         file = policies.path_of(given).resolve()
+        own = entry.folder / "policies" / file.name
+        if own.is_file() and own.read_bytes() == file.read_bytes():  # of a claim that did not come to its end, say
+            file = own.resolve()
         return str(file), file
     known = entry.policies_of(entry.experiment(entry.headline.experiment)) if entry.headline else []
     if given in entry.own_policies:
@@ -219,34 +307,3 @@ def _further(points: list[Point], headline: Point, digest: str) -> list[Point]:
 def _runs(entry: Entry, point: Point, digest: str, n: int) -> list[list]:
     seeds = [derive_seed(SALT, digest, entry.slug, entry.version, point.text, number) for number in range(n)]
     return [[point.index, point.parameters, seed] for seed in seeds]
-
-
-def _plain(file: Path) -> None:
-    """Raise InputError for a file that does more, when it is loaded, than to define constants and functions.
-
-    Nor may its functions reach for more than their arguments; the walls are for what slips through.
-    """
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in tree.body:
-        fine = isinstance(node, ast.Import | ast.ImportFrom)
-        fine |= isinstance(node, ast.FunctionDef) and not node.decorator_list and not node.args.defaults
-        fine |= isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(node, ast.Assign):
-            fine = all(isinstance(part, _CONSTANT) for part in ast.walk(node.value))
-        if not fine:
-            raise InputError(
-                f"{file.name}, line {node.lineno}: a policy that is claimed may hold constants, functions without "
-                "decorators or defaults, and imports of math and numpy: move what is computed into a function."
-            )
-    for node in ast.walk(tree):
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if isinstance(node, ast.alias):
-            name = node.name.rpartition(".")[2]
-        place = f"{file.name}, line {node.lineno}" if name else ""
-        if name in _REACHING or name.startswith("__"):
-            raise InputError(f"{place}: a policy decides from its arguments alone: it may not use '{name}'.")
-        if name == "random" and not isinstance(node, ast.Name):
-            raise InputError(
-                f"{place}: a policy may not draw numbers of its own, for the same seed must give the same decisions: "
-                "use the column of random numbers of the model, where it has one."
-            )

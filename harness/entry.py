@@ -69,12 +69,21 @@ class Metric(_Part, kw_only=True):
         return self.name.endswith("share") or self.unit.startswith(("share ", "%"))
 
 
+Class = Literal["blind", "one bit", "predictions", "distributions", "oracle"]
+
+
 class Policies(_Part, kw_only=True):
-    """Floor: what blind service gives. Ceiling: what clairvoyance gives (none: the entry's bound)."""
+    """Floor: what blind service gives. Ceiling: what clairvoyance gives (none: the entry's bound).
+
+    deciding: the least class of information of a policy that decides, where decisions buy predictions or use them.
+    columns: the class that a column makes of who looks at it, where no other policy of the entry shows it.
+    """
 
     floor: str | None = None
     ceiling: str | None = None
     references: list[str] = []
+    deciding: Class | None = None
+    columns: dict[str, Class] = {}
 
 
 class Headline(_Part, kw_only=True):

@@ -64,14 +64,22 @@ def read_tables(file: Path, key: str, kind: type[Kind]) -> list[Kind]:
         raise InputError(f"{where} cannot be read: {error}: undo the change to it.") from error
 
 
-def append(entry: Entry, record: Record) -> Path:
-    """Write a record after those that are there, which keep their bytes; returns the file."""
+def append(entry: Entry, record: Record, known: list[Record]) -> Path:
+    """Write a record after those that are `known`, which keep their bytes; returns the file.
+
+    Raises InputError if others have been written since they were read: the record may not hold against those.
+    """
     file = _file(entry)
-    before = file.read_bytes() if file.is_file() else b""
     fields = msgspec.to_builtins(record, builtin_types=(datetime.date,))
     lines = "".join(f"{key} = {toml_value(value)}\n" for key, value in fields.items())
-    text = ("\n" if before else "") + f"[[records]]\n{lines}"
-    results.replace(file, lambda target: Path(target).write_bytes(before + text.encode()))
+
+    def fill(target: str) -> None:  # nobody else writes the file until this has returned
+        if read(entry) != known:
+            raise InputError(f"{entry.slug} has got another record meanwhile: run the same command again.")
+        before = file.read_bytes() if file.is_file() else b""
+        Path(target).write_bytes(before + (("\n" if before else "") + f"[[records]]\n{lines}").encode())
+
+    results.replace(file, fill)
     return file
 
 

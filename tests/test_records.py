@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from openqueues import claim, records, registry, sandbox
+from openqueues import check, claim, measuring, records, registry, sandbox
 from openqueues.models.errors import InputError
 from openqueues.pages import sections
 
@@ -36,7 +38,7 @@ def inside(code: str, **limits) -> str:
 @walled
 def test_nothing_outside_its_folder_can_be_written(tmp_path):
     for path in (tmp_path / "x", Path.home() / "x", Path(records.__file__).parent / "x"):
-        with pytest.raises(InputError, match="Read-only file system|Permission denied"):
+        with pytest.raises(InputError, match="Read-only file system|Permission denied|No such file or directory"):
             inside(f"open({str(path)!r}, 'w')")
         assert not path.exists()
     assert inside("import tempfile; print(tempfile.TemporaryFile().write(b'x'))").strip() == "1"
@@ -61,6 +63,48 @@ def test_the_network_cannot_be_reached():
         inside(f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=2)")
     assert not seen
     socket.create_connection(("127.0.0.1", port), timeout=2).close()  # without walls it can
+
+
+@walled
+def test_services_secrets_and_other_files_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN", "secret")
+    (tmp_path / "file").write_text("x")
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(tmp_path / "service"))
+        service.listen()
+        with pytest.raises(InputError, match="No such file or directory"):
+            inside(f"import socket; socket.socket(socket.AF_UNIX).connect({str(tmp_path / 'service')!r})")
+    found = inside(f"import os; print(os.path.exists({str(tmp_path / 'file')!r}), os.environ.get('TOKEN'))")
+    assert found == "False None\n"
+    shown = sandbox.run(["cat", str(tmp_path / "file")], given="", seconds=9, gigabytes=8, readable=[tmp_path / "file"])
+    assert shown == "x"
+
+
+@walled
+def test_who_is_root_cannot_open_the_walls():
+    assert inside("print([line.split()[1] for line in open('/proc/self/status') if 'CapEff' in line])") == (
+        "['0000000000000000']\n"
+    )
+
+
+@pytest.mark.parametrize("trust", [True, pytest.param(False, marks=walled)])
+def test_no_process_outlives_the_time(tmp_path, trust):
+    many = (
+        "import os, time\nfor _ in range(9):\n    if os.fork() == 0:\n        break\nprint(os.getpid(), flush=True)\n"
+    )
+    mark = f"mark-{tmp_path.name}-{trust}"
+    command = [sys.executable, "-c", many + "time.sleep(60)", mark]
+    with pytest.raises(InputError, match="longer than 2 s"):
+        sandbox.run(command, given="", seconds=2, gigabytes=8, trust=trust)
+    left = [one for one in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _read(one)]
+    assert not left
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 @walled
@@ -130,9 +174,105 @@ def test_a_better_policy_is_recorded_with_its_evidence(entry, tmp_path):
     page = sections.history(entry)
     assert "mine" in page and record.date.isoformat() in page and "6.3% (at least 6.2%)" in page
 
-    records.append(entry, record)
+    assert check.check(entry.slug) == []
+    records.append(entry, record, [record])
     assert (entry.folder / "records.toml").read_bytes().startswith(before)
     assert records.read(entry) == [record, record]
+
+
+def test_what_is_recorded_is_not_recorded_again_and_its_evidence_comes_out_again(entry, tmp_path, capsys):
+    mine, copy = tmp_path / "mine.py", tmp_path / "copy.py"
+    mine.write_text(BETTER)
+    assert claimed(entry, mine) == 0
+    kept = (entry.folder / "records.toml").read_bytes()
+    for policy in (mine, "mine"):
+        assert claimed(entry, policy) == 0
+        assert "mine is recorded already, since 2" in capsys.readouterr().out
+    copy.write_text(BETTER)
+    assert claimed(entry, copy) == 1
+    assert "copy is recorded already as mine, which has the same content" in capsys.readouterr().out
+    assert claimed(entry, "mine", again=True) == 0
+    assert "came out again" in capsys.readouterr().out
+    assert (entry.folder / "records.toml").read_bytes() == kept
+    assert not (entry.folder / "policies" / "copy.py").exists()
+
+    (entry.folder / "records.toml").write_bytes(kept.replace(b"mean = 1.", b"mean = 1.0"))
+    assert claimed(entry, "mine", again=True) == 1
+    said = capsys.readouterr().out
+    assert "did not come out again" in said and "mean: 1.0" in said
+
+
+def test_a_claim_is_compared_with_those_recorded_before_whatever_the_headline_runs(entry, tmp_path, capsys):
+    toml = entry.folder / "problem.toml"
+    runs = 'title = "Load"\npolicies = ["fcfs", "sprpt", "srpt"]'
+    toml.write_text(toml.read_text().replace('title = "Load"', runs))
+    for name, code in (("mine", 0), ("second", 1)):
+        file = tmp_path / f"{name}.py"
+        file.write_text(BETTER.replace("first", name))
+        assert claimed(registry.entry(entry.slug), file) == code
+    assert "against" in capsys.readouterr().out and [one.policy for one in records.read(entry)] == ["mine"]
+
+
+def test_of_two_claims_at_once_the_second_is_told_to_run_again(entry, tmp_path, monkeypatch):
+    mine, other = tmp_path / "mine.py", tmp_path / "other.py"
+    mine.write_text(BETTER)
+    other.write_text(BETTER.replace("first", "other"))
+    verify = claim.verify
+
+    def slow(*given):
+        found = verify(*given)
+        monkeypatch.setattr(claim, "verify", verify)
+        assert claimed(entry, other) == 0  # while the first is still being verified
+        return found
+
+    monkeypatch.setattr(claim, "verify", slow)
+    with pytest.raises(InputError, match="got another record meanwhile: run the same command again"):
+        claimed(entry, mine)
+    assert [one.policy for one in records.read(entry)] == ["other"]
+    assert not (entry.folder / "policies" / "mine.py").exists()
+
+
+def test_a_claim_that_was_killed_half_way_can_be_made_again(entry, tmp_path, monkeypatch):
+    mine = tmp_path / "mine.py"
+    mine.write_text(BETTER)
+    (entry.folder / "policies" / "mine.py").write_text(BETTER)  # what is written first
+    assert claimed(entry, mine) == 0 and len(records.read(entry)) == 1
+
+
+def test_where_no_record_can_be_written_nothing_is_run(entry, tmp_path, monkeypatch):
+    mine = tmp_path / "mine.py"
+    mine.write_text(BETTER)
+    monkeypatch.setattr(sandbox, "run", lambda *given, **more: pytest.fail("it was run"))
+    (entry.folder / "records.toml").write_text("[[records]]\npolicy = 1\n")
+    with pytest.raises(InputError, match="records.toml cannot be read"):
+        claimed(entry, mine)
+    (entry.folder / "records.toml").unlink()
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    with pytest.raises(InputError, match="cannot be written"):
+        claimed(entry, mine)
+    assert not list((entry.folder / "policies").glob("*"))
+
+
+def test_the_check_of_an_entry_tells_of_records_that_are_not_of_its_policies(entry, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(BETTER)
+    assert claimed(entry, mine) == 0
+    entry = registry.entry(entry.slug)
+    assert claim.stale(entry) == []
+    file, own = entry.folder / "records.toml", entry.folder / "policies" / "mine.py"
+    good = file.read_text()
+    for old, new, says in (
+        ('\\"load\\":0.8', '\\"load\\":0.9', "not run at the points"),
+        ('"mean_response"', '"slowdown"', "is of slowdown among predictions"),
+        ('"predictions"', '"blind"', "among blind, not"),
+        ("at_least = 0", "at_least = -0", "is none"),
+    ):
+        assert old in good
+        file.write_text(good.replace(old, new))
+        assert [one for one in claim.stale(entry) if says in one], (new, claim.stale(entry))
+    file.write_text(good)
+    own.write_text(BETTER.replace("first", "other"))
+    assert "of another content of its file" in claim.stale(registry.entry(entry.slug))[0]
 
 
 def test_a_worse_or_broken_policy_is_not_recorded(entry, tmp_path):
@@ -151,10 +291,16 @@ def test_a_worse_or_broken_policy_is_not_recorded(entry, tmp_path):
     assert records.read(entry) == [] and not (entry.folder / "policies" / "drifts.py").exists()
 
 
-def claimed(entry, policy) -> int:
-    """As `claims`, in this process and without walls."""
-    more = argparse.Namespace(tier="smoke", replications=5, seconds=600.0, gigabytes=8.0, trust=True)
-    return claim.run(argparse.Namespace(entry=entry.slug, policy=str(policy), **vars(more)))
+RUN = sandbox.run
+
+
+def claimed(entry, policy, again=False) -> int:
+    """As `claims`, but all in this process."""
+    more = argparse.Namespace(tier="smoke", replications=5, seconds=600.0, gigabytes=8.0, trust=True, again=again)
+    with pytest.MonkeyPatch.context() as here:
+        if sandbox.run is RUN:
+            here.setattr(sandbox, "run", lambda _, given, **more: json.dumps(measuring.answer(json.loads(given))))
+        return claim.run(argparse.Namespace(entry=entry.slug, policy=str(policy), **vars(more)))
 
 
 STRANGE = {  # what a stranger's policy may do beyond deciding, and what it is told
@@ -238,3 +384,38 @@ def test_the_board_shows_classes_and_records(entry, tmp_path):
     # Recorded, but not run with the others.
     assert "\nNot run, or not stable there: mine; `openqueues run tiny-entry --tier smoke` makes" in shown
     assert "nan" not in shown
+
+
+def git(folder, *arguments) -> str:
+    who = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_pull_request_that_adds_a_policy_is_verified_by_the_rules_of_the_branch_it_is_for(entry, tmp_path):
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", "problems")
+    git(tmp_path, "commit", "-qm", "base")
+    mine, kept, problem = (entry.folder / name for name in ("policies/mine.py", "records.toml", "problem.py"))
+    file = tmp_path / "mine.py"
+    file.write_text(BETTER)
+    assert claimed(entry, file) == 0
+    record, simulate = kept.read_text(), problem.read_text()
+    for branch in ("honest", "forged"):
+        git(tmp_path, "checkout", "-qb", branch, "main")
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text(BETTER)
+        kept.write_text(record)
+        if branch == "forged":  # a better number, and an entry whose own simulation would give it
+            kept.write_text(record.replace("improvement = 0.0", "improvement = 0.3"))
+            problem.write_text(simulate.replace("0.5)", "0.1)"))
+        git(tmp_path, "add", "problems")
+        git(tmp_path, "commit", "-qm", branch)
+        git(tmp_path, "checkout", "-q", "main")
+    script = Path(__file__).parents[1] / ".github/claims"
+    inside = os.environ | {"OPENQUEUES_PROBLEMS": str(entry.folder.parent)}
+    inside["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inside['PATH']}"
+    for branch, code, says in (("honest", 0, "A new best"), ("forged", 1, "are not those that come out")):
+        command = [script, "main", branch, "--tier", "smoke", "--replications", "5", "--trust"]
+        done = subprocess.run(command, cwd=tmp_path, env=inside, capture_output=True, text=True, timeout=300)
+        assert done.returncode == code and says in done.stdout, done.stdout + done.stderr
+        git(tmp_path, "clean", "-fdxq", "problems")
