@@ -49,32 +49,43 @@ def _plain(entry: Entry, rows: list[dict], kept: list[records.Record]) -> dict:
 
 
 def _text(entry: Entry, rows: list[dict], kept: list[records.Record], tier: str) -> str:
-    """Tables of one entry, and which policies have no value."""
+    """Tables of one entry by class, what the best of each leaves of the gap, who has no value, and the records."""
     without = [row["policy"] for row in rows if math.isnan(row["mean"])]
     rows = [row for row in rows if row["policy"] not in without]
-    lines = [f"{entry.slug}: {entry.main.name}" + (f" [{entry.main.unit}]" if entry.main.unit else "")]
+    better = "lower" if entry.main.direction == "min" else "higher"
+    unit = f" [{entry.main.unit}]" if entry.main.unit else ""
+    point = ", ".join(f"{key}={value}" for key, value in entry.headline.point.items())
+    top = f"the ceiling, {entry.policies.ceiling}" if entry.policies.ceiling else "the bound"
+    lines = [f"{entry.slug}: {entry.main.name}{unit}, {better} is better, at {point}"]
+    lines += [f"0%: the floor, {entry.policies.floor}; 100%: {top}; *: holds the record of its class"]
+    left, holders = boards.left(entry, rows), boards.holders(entry)
     for kind in dict.fromkeys(row["information"] for row in rows):
         table = [["", kind, entry.main.name, "95% +-", "gap closed", "+-"]]
-        for row in (row for row in rows if row["information"] == kind):
-            closed, about = row["score"], row["halfwidth"]
-            table.append(
-                [
-                    str(row["place"]),
-                    row["policy"],
-                    f"{row['mean']:.5g}",
-                    "exact" if row["source"] == "analysis" else f"{row['mean_halfwidth']:.2g}",
-                    "-" if math.isnan(closed) else f"{100 * closed:z.1f}%",
-                    "-" if math.isnan(about) else f"{100 * about:.1f}",
-                ]
-            )
+        table += [_row(row, row["policy"] in holders) for row in rows if row["information"] == kind]
         lines += ["", columns(table, right=(0, 2, 3, 4, 5))]
+        if kind in left:
+            policy, share = left[kind]
+            lines.append(f"   gap left: {100 * share:z.1f}%, by {policy}" if share > 0 else "   gap left: none")
     if without:
         again = f"`openqueues run {entry.slug} --tier {tier}` makes what is missing"
         lines += ["", f"Not run, or not stable there: {', '.join(without)}; {again}."]
     if kept:
-        table = [["record of", "policy", "among", "better than", "by", "at least (99%)", "version"]]
+        table = [["record of", "policy", "among", entry.main.name, "better than", "by", "at least (99%)", "version"]]
         for one in kept:
-            words = [one.date.isoformat(), one.policy, one.information, one.beats]
+            words = [one.date.isoformat(), one.policy, one.information, f"{one.mean:.5g}", one.beats]
             table.append([*words, f"{one.improvement:.2%}", f"{one.at_least:.2%}", str(one.version)])
-        lines += ["", columns(table, right=(4, 5, 6))]
+        lines += ["", columns(table, right=(3, 5, 6, 7))]
     return "\n".join(lines)
+
+
+def _row(row: dict, holds: bool) -> list[str]:
+    name = row["policy"] + (" *" if holds else "")
+    exact, closed, about = row["source"] == "analysis", row["score"], row["halfwidth"]
+    return [
+        str(row["place"]),
+        name,
+        f"{row['mean']:.5g}",
+        "exact" if exact else f"{row['mean_halfwidth']:.2g}",
+        "-" if math.isnan(closed) else f"{100 * closed:z.1f}%",
+        "-" if math.isnan(about) else f"{100 * about:.1f}",
+    ]

@@ -16,6 +16,7 @@ import tiny
 from openqueues import check, claim, measuring, records, registry, sandbox
 from openqueues.models.errors import InputError
 from openqueues.pages import sections
+from openqueues.pages.data import board, load
 
 BETTER = '"""The author\'s first try."""\n\nSEES = ("predicted", "age")\nSHAPE = "falling"\n\n\n'
 BETTER += "def rank(predicted, age):\n    return predicted - age\n"
@@ -381,9 +382,16 @@ def test_the_board_shows_classes_and_records(entry, tmp_path):
     assert claims(entry, mine).returncode == 0
     shown = ask("board", "tiny-entry", "--tier", "smoke").stdout
     assert "blind" in shown and "oracle" in shown and "record of" in shown and "6.25%" in shown
+    assert "lower is better, at load=0.5" in shown and "0%: the floor, fcfs; 100%: the ceiling, srpt" in shown
+    assert "gap left: 33.3%, by sprpt" in shown and "gap left: 100.0%, by fcfs" in shown and "by srpt" not in shown
     # Recorded, but not run with the others.
     assert "\nNot run, or not stable there: mine; `openqueues run tiny-entry --tier smoke` makes" in shown
     assert "nan" not in shown
+    assert ask("run", "tiny-entry", "--tier", "smoke", "--policy", "mine").returncode == 0
+    assert "mine *" in ask("board", "tiny-entry", "--tier", "smoke").stdout
+    data = load(registry.entry("tiny-entry"), "smoke", tmp_path / "r")
+    page = sections.board(data, board(data))
+    assert "mine (record)" in page and "**Gap left** by the best of each class: blind 100.0% (FCFS)" in page
 
 
 def git(folder, *arguments) -> str:

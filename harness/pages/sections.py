@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from openqueues import records, registry
+from openqueues import boards, records, registry
 from openqueues.pages import figures, style
 from openqueues.pages.data import Data, about
 from openqueues.pages.markdown import (
@@ -161,8 +161,8 @@ def _csv(chosen: Experiment, rows: pandas.DataFrame) -> str:
 
 
 def board(data: Data, rows: list[dict]) -> str:
-    """Tables of the scored policies, one per class of information: nobody leads by seeing more."""
-    text = ""
+    """Tables of the scored policies, one per class of information: nobody leads by seeing more; then the gap left."""
+    text, holders = "", boards.holders(data.entry)
     unit = f" ({escape(data.entry.main.unit)})" if data.entry.main.unit else ""
     for kind in dict.fromkeys(row["information"] for row in rows):
         lines = []
@@ -174,10 +174,15 @@ def board(data: Data, rows: list[dict]) -> str:
                 if not exact and row["halfwidth"] > 0:
                     closed += f"\u00a0±\u00a0{100 * row['halfwidth']:.1f}"
             value = digits(row["mean"]) if exact else interval(row["mean"], row["mean_halfwidth"])
-            lines.append([str(row["place"]), escape(style.name(row["policy"])), value, closed, row["source"]])
+            name = escape(style.name(row["policy"])) + (" (record)" if row["policy"] in holders else "")
+            lines.append([str(row["place"]) if np.isfinite(row["mean"]) else "", name, value, closed, row["source"]])
         header = ["", kind, f"{data.entry.main.title}{unit}", "gap closed", "by"]
         text += table(header, lines, "rlrrl") + "\n"
-    return text
+    best = [
+        f"{kind} {max(100 * share, 0.0):.1f}% ({escape(style.name(policy))})"
+        for kind, (policy, share) in boards.left(data.entry, rows).items()
+    ]
+    return text + (f"**Gap left** by the best of each class: {', '.join(best)}.\n" if best else "")
 
 
 def history(entry: Entry) -> str:
@@ -198,7 +203,8 @@ def history(entry: Entry) -> str:
     header = ["since", "policy", "among", entry.main.title, "better by", "than"]
     return (
         "**Records**: policies that were the best of those that see no more, verified at the headline point on seeds "
-        "that follow from the content of their files; limits at one-sided 99%.\n\n" + table(header, lines, "lllrrl")
+        "that follow from the content of their files, so that the means are not those of the board; limits at "
+        "one-sided 99%. The newest first.\n\n" + table(header, lines, "lllrrl")
     )
 
 
