@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -64,6 +66,27 @@ def test_the_book_is_built_by_the_command_of_the_readme():
     steps = [step.get("run") for step in workflow["jobs"]["build"]["steps"]]
     command = next(line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.endswith("snakemake"))
     assert command in steps
+
+
+def test_the_hooks_of_pre_commit_run_programs_of_the_environment(tmp_path):
+    read = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = {hook["id"]: hook for repo in read["repos"] for hook in repo["hooks"]}
+    assert {repo["repo"] for repo in read["repos"]} == {"local"}
+    assert {hook["language"] for hook in hooks.values()} == {"system"}
+    assert {stage for hook in hooks.values() for stage in hook["stages"]} == set(read["default_install_hook_types"])
+    # That of the entries checks each that has a changed file, once, and fails where one does not keep its contract.
+    for name in ("first", "second"):
+        tiny.write(tmp_path / "problems", name)
+    files = [f"problems/{name}" for name in ("first/problem.toml", "first/problem.py", "second/problem.toml")]
+    assert all(re.match(hooks["entries"]["files"], file) for file in files)
+    assert not re.match(hooks["entries"]["files"], "problems/costs.csv")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    given = os.environ | {"PATH": path, "OPENQUEUES_PROBLEMS": str(tmp_path / "problems")}
+    command = [*shlex.split(hooks["entries"]["entry"]), *files]
+    done = subprocess.run(command, env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "first: ok\nsecond: ok\n")
+    (tmp_path / files[2]).write_text("title = 7\n")
+    assert subprocess.run(command, env=given, capture_output=True).returncode != 0
 
 
 def test_a_release_takes_its_notes_from_the_changelog_and_its_version_is_said_once(tmp_path):
