@@ -7,11 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from openqueues import operators, results, silicon, silicon_results
+from openqueues import operators, results, silicon, silicon_fit, silicon_results
 from openqueues.models.errors import InputError
 from openqueues.operators import Setting
-from openqueues.silicon import Row, Serving
+from openqueues.silicon import Row
+from openqueues.silicon_fit import Found
+
+if TYPE_CHECKING:
+    from openqueues.models.llm import Hardware
 
 # What the catalogue also has, though nothing was measured end to end: the least tp with room for a KV cache.
 _UNMEASURED = {
@@ -28,8 +33,8 @@ _UNMEASURED = {
 _HEAD = """\
 # Iteration-time laws of current GPUs and backends, in ms; the keys are those of the class Hardware. Made by
 # `openqueues hardware validate --laws FILE`: step times of a dense model are composed of measured operator times, and
-# the law is fitted to them; where end-to-end measurements agree, a scale and a constant of each step are fitted to
-# half of them, and the other half says how far off the law is. Names: model, GPU, GPUs, weights, backend.
+# the law is fitted to them; what half of the end-to-end measurements say is then corrected (a scale, a constant of each
+# step and of each sequence), and the other half says how far off the law is. Names: model, GPU, GPUs, weights, backend.
 """
 
 
@@ -57,15 +62,15 @@ def run(chosen: argparse.Namespace) -> int:
     ]
     if not rows:
         raise InputError("the package holds no end-to-end measurement of that model on that GPU under that backend.")
-    found, servings = validated(rows, say)
+    predicted, found = validated(rows, say)
     if chosen.out is not None:
-        silicon_results.write(found, Path(chosen.out))
+        silicon_results.write(predicted, Path(chosen.out))
     if chosen.laws is not None:
-        text = catalogue(rows, found, servings)
+        text = catalogue(rows, predicted, found)
         results.replace(Path(chosen.laws), lambda target: Path(target).write_text(text, encoding="utf-8"))
     from openqueues.listing import columns
 
-    print(columns(silicon_results.table(found), right=range(4, 11)))
+    print(columns(silicon_results.table(predicted), right=range(4, 13)))
     return 0
 
 
@@ -73,24 +78,24 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def validated(rows: list[Row], say: Callable[[str], None]) -> tuple[list[dict], dict[tuple, Serving]]:
-    """(a result a row, how each group was served); servings and corrections are of the fitting half alone."""
+def validated(rows: list[Row], say: Callable[[str], None]) -> tuple[list[dict], dict[tuple, Found]]:
+    """(a result a row, what was found for each group from its fitting half alone)."""
     half = silicon.fitting_half(rows)
-    found, servings = [], {}
+    predicted, found = [], {}
     for group in sorted({row.group for row in rows}):
         mine = [row for row in rows if row.group == group]
-        serving = silicon.found_serving([row for row in mine if row.configuration in half] or mine[:1])
-        say(f"{' '.join(group)}: {len(mine)} rows; {serving.words}")
-        servings[group] = serving
-        times, reasons = silicon.predictions(mine, serving)
+        one = silicon_fit.found(group, [row for row in mine if row.configuration in half])
+        say(f"{' '.join(group)}: {len(mine)} rows; fitted: {one.freedom}; {one.serving.words}")
+        found[group] = one
+        times, reasons = silicon.predictions(mine, one.serving)
         for row, (ttft, tpot), reason in zip(mine, times, reasons, strict=True):
-            in_half = row.configuration in half or len(mine) == 1
-            found.append(_result(row, serving, "fitting" if in_half else "held-out", ttft, tpot, reason))
-    return found, servings
+            part = "fitting" if row.configuration in half else "held-out"
+            predicted.append(_result(row, one, part, ttft, tpot, reason))
+    return predicted, found
 
 
-def _result(row: Row, serving: Serving, half: str, ttft: float, tpot: float, reason: str) -> dict:
-    s = row.setting
+def _result(row: Row, found: Found, half: str, ttft: float, tpot: float, reason: str) -> dict:
+    s, serving = row.setting, found.serving
     return {
         "id": row.id,
         **dict(zip(silicon_results.GROUP, row.group, strict=True)),
@@ -105,22 +110,20 @@ def _result(row: Row, serving: Serving, half: str, ttft: float, tpot: float, rea
         "predicted_ttft_ms": float(ttft),
         "predicted_tpot_ms": float(tpot),
         "failed": reason,
-        "policy": serving.policy,
-        "token_budget": serving.token_budget,
+        **{key: getattr(serving, key) for key in silicon_results.SERVING if key != "think_ms"},
         "think_ms": 1000 * serving.think_s,
-        "places_lost": serving.places_lost,
-        "kv": serving.kv,
-        "scale": serving.scale,
-        "step_ms": serving.step_ms,
+        "fitted": found.freedom,
+        "cross_tpot": found.tpot,
+        "cross_ttft": found.ttft,
         "package": operators.package_version(),
     }
 
 
-def catalogue(rows: list[Row], found: list[dict], servings: dict[tuple, Serving]) -> str:
+def catalogue(rows: list[Row], predicted: list[dict], found: dict[tuple, Found]) -> str:
     """The laws of all settings that were measured end to end, and of one of each model, GPU and backend, as TOML."""
     from openqueues.models import llm
 
-    errors = {one.name: one for one in silicon_results.summaries(found)}
+    errors = {one.name: one for one in silicon_results.summaries(predicted)}
     settings = {row.setting for row in rows}
     for (model, gpu), (tp, precision) in _UNMEASURED.items():
         settings |= {Setting(model, gpu, backend, tp, precision) for backend in operators.BACKENDS}
@@ -128,26 +131,23 @@ def catalogue(rows: list[Row], found: list[dict], servings: dict[tuple, Serving]
     for setting in sorted(settings, key=lambda one: one.name):
         group = setting.model, setting.gpu, setting.backend, setting.precision
         try:
-            law = law_of(setting, servings.get(group), errors.get(group))
+            law = law_of(setting, found.get(group), errors.get(group))
         except InputError:
             continue
         parts.append(llm.law_text(law, section=True))
     return "\n".join(parts)
 
 
-def law_of(setting: Setting, serving: Serving | None, error: silicon_results.Summary | None):
-    """The law of a setting, corrected where the held-out half of its group is within the targets, with its errors."""
-    from openqueues.models import llm
-
-    if serving is None or error is None:
+def law_of(setting: Setting, found: Found | None, error: silicon_results.Summary | None) -> Hardware:
+    """The law of a setting, with the correction that the fitting half of its group chose and the errors on the other
+    half."""
+    if found is None or error is None:
         law = silicon.operator_law(setting)
         return replace(law, source=f"{law.source}; no end-to-end measurement to compare it with")
-    law = silicon.operator_law(replace(setting, kv=serving.kv))
-    if not error.good:
-        return replace(law, source=f"{law.source}; not corrected: end-to-end measurements differ too much")
-    law = llm.corrected(law, scale=serving.scale, step_ms=serving.step_ms)
-    how = (
-        f"times x {serving.scale:.3f} {serving.step_ms:+.2f} ms a step by {error.fitting} end-to-end measurements; "
-        f"median errors on {error.held_out} others: TPOT {100 * error.tpot:.1f}%, TTFT {100 * error.ttft:.1f}%"
-    )
-    return replace(law, source=f"{law.source}; {how}")
+    law, one = silicon.law_of(setting, found.serving), found.serving
+    change = "not corrected"
+    if found.corrects:
+        change = f"times x {one.scale:.3f} {one.step_ms:+.2f} ms a step {1000 * one.seq_ms:+.1f} us a sequence"
+        change += f" by {error.fitting} end-to-end measurements"
+    how = f"median errors on {error.held_out} others: TPOT {100 * error.tpot:.1f}%, TTFT {100 * error.ttft:.1f}%"
+    return replace(law, source=f"{law.source}; {change}; {how}")

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,14 @@ import numpy as np
 from openqueues import operators
 from openqueues.models.errors import InputError
 from openqueues.operators import Operators, Setting
-from openqueues.silicon_results import TARGETS
 
 if TYPE_CHECKING:
-    from openqueues.models.llm import Fit, Hardware
+    from openqueues.models.llm import Fit, Hardware, Requests
 
-ROUNDS = 10
-"""Requests of each client; the load generators send 10 or so for each, the first all at once."""
 LEAST_SHARE = 0.8
 """Where a benchmark draws lengths: uniform from this share of the given ones up to these."""
+_SHARED_TOKENS = 64
+"""Prompts that are sent again are found in the prefix cache by whole blocks of so many tokens."""
 _MODELS = {
     "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "nvidia/Llama-3.1-8B-Instruct-FP8": "llama-3.1-8b",
@@ -38,10 +36,6 @@ _MODELS = {
     "Qwen/Qwen3-32B": "qwen3-32b",
 }
 _PRECISIONS = {"fp8": "fp8", "fp8_block": "fp8-block", "": "bf16"}
-# What the sources do not say of the serving: of these the one is taken that fits the fitting half best.
-_BUDGETS, _THINK_S = (2048, 4096, 8192), (0.0, 0.003, 0.01)
-_POLICIES = {"vllm": ("sarathi",), "trtllm": ("orca",), "sglang": ("vllm", "sarathi")}
-_PLACES_LOST = {"vllm": (0,), "trtllm": (0, 1), "sglang": (0,)}
 
 
 @dataclass(frozen=True)
@@ -84,15 +78,23 @@ class Serving:
     """How many fewer requests run at once than there are clients."""
     kv: str
     """Precision of the KV cache."""
+    rounds: int = 10
+    """Requests of each client, the first all at once."""
+    prompts: int = 0
+    """Different prompts that the load generator draws from, which the prefix cache holds then; 0: all differ."""
     scale: float = 1.0
     step_ms: float = 0.0
+    seq_ms: float = 0.0
+    """The correction: a factor of all times, and what each step and each sequence that decodes in it takes beside."""
 
     @property
     def words(self) -> str:
         lost = f", {self.places_lost} place fewer than clients" if self.places_lost else ""
+        drawn = f", drawn from {self.prompts} prompts" if self.prompts else ""
         return (
             f"{self.policy}, {self.token_budget} tokens a step, think time {1000 * self.think_s:g} ms{lost}, "
-            f"KV in {self.kv}, times x {self.scale:.3f} {self.step_ms:+.2f} ms a step"
+            f"{self.rounds} requests a client{drawn}, KV in {self.kv}, times x {self.scale:.3f} "
+            f"{self.step_ms:+.2f} ms a step {1000 * self.seq_ms:+.1f} us a sequence"
         )
 
 
@@ -126,13 +128,17 @@ def measured_rows(root: Path | None = None) -> list[Row]:
     return found
 
 
+def shuffled(names: Iterable[str]) -> list[str]:
+    """Each name once, in the order of their hashes: no order that means anything, and always the same."""
+    return sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+
+
 def fitting_half(rows: Iterable[Row]) -> set[str]:
     """The configurations whose rows may be used in fitting: of each group the first half by a hash, rounded down."""
     groups: dict[tuple, set[str]] = {}
     for row in rows:
         groups.setdefault(row.group, set()).add(row.configuration)
-    halves = (sorted(one, key=lambda name: hashlib.sha256(name.encode()).hexdigest()) for one in groups.values())
-    return {name for names in halves for name in names[: len(names) // 2]}
+    return {name for names in groups.values() for name in shuffled(names)[: len(names) // 2]}
 
 
 def operator_law(setting: Setting) -> Hardware:
@@ -165,98 +171,62 @@ def operator_fit(setting: Setting, root: Path | None = None) -> Fit:
     return replace(fit, law=replace(fit.law, source=source))
 
 
+@cache
+def law_of(setting: Setting, serving: Serving) -> Hardware:
+    """The law of a setting as it was served: the operators' times, corrected."""
+    from openqueues.models import llm
+
+    law = operator_law(replace(setting, kv=serving.kv))
+    return llm.corrected(law, scale=serving.scale, step_ms=serving.step_ms, seq_ms=serving.seq_ms)
+
+
 def run_row(row: Row, law: Hardware, serving: Serving) -> tuple[float, float]:
     """(TTFT, TPOT) in ms, means over all requests, of the engine in the row's closed loop; InputError if it cannot."""
     from openqueues.models import llm
 
     rng = np.random.default_rng(zlib.crc32(row.id.encode()))
-    shape = row.clients, ROUNDS
-    lengths = []
-    for tokens in (row.input_tokens, row.output_tokens):
-        low = int(LEAST_SHARE * tokens) if row.varied else tokens
-        lengths.append(rng.integers(low, tokens, shape, endpoint=True))
+    shape = row.clients, serving.rounds
+    least = LEAST_SHARE if row.varied else 1.0
+    inputs, outputs = (
+        rng.integers(int(least * tokens), tokens, shape, endpoint=True)
+        for tokens in (row.input_tokens, row.output_tokens)
+    )
     think = rng.exponential(serving.think_s, shape) if serving.think_s else np.zeros(shape)
-    programs = llm.closed_loop(*lengths, think_s=think, start_s=np.sort(think[:, 0]))
+    policy = serving.policy
+    if serving.prompts:
+        drawn = rng.integers(serving.prompts, size=shape)
+        inputs = inputs.ravel()[drawn % inputs.size]
+        policy += ":prefix_cache=true"
+    programs = llm.closed_loop(inputs, outputs, think_s=think, start_s=np.sort(think[:, 0]))
+    if serving.prompts:
+        programs = programs.with_requests(_shared(programs.requests, drawn.ravel()))
     most = max(row.clients - serving.places_lost, 1)
     cluster = llm.Cluster([llm.Instance(law, max_batch=most, token_budget=serving.token_budget)])
-    served = llm.serve_cluster(programs, cluster, serving.policy)
+    served = llm.serve_cluster(programs, cluster, policy)
     ttft = (served.first_token_s - served.arrival_s).mean() + serving.think_s
     tpot = (served.finish_s - served.first_token_s) / (programs.requests.output_tokens - 1)
     return 1000 * float(ttft), 1000 * float(tpot.mean())
 
 
+def _shared(requests: Requests, drawn: np.ndarray) -> Requests:
+    """The requests with the blocks of their prompts, which those with the same number share; a prompt's last token is
+    computed each time."""
+    blocks = (requests.input_tokens - 1) // _SHARED_TOKENS
+    start = np.concatenate([[0], np.cumsum(blocks)])
+    place = np.arange(start[-1]) - np.repeat(start[:-1], blocks)
+    ids = np.repeat(drawn, blocks) * (int(blocks.max()) + 1) + place
+    return replace(requests, prefix_start=start, prefix_blocks=ids, prefix_block_tokens=_SHARED_TOKENS)
+
+
+@cache
+def _predicted(row: Row, serving: Serving) -> tuple[float, float, str]:
+    try:
+        return *run_row(row, law_of(row.setting, serving), serving), ""
+    except InputError as error:
+        return np.nan, np.nan, str(error)
+
+
 def predictions(rows: list[Row], serving: Serving) -> tuple[np.ndarray, list[str]]:
     """((rows, 2) TTFT and TPOT in ms, nan where a row cannot run; why it cannot, or nothing)."""
-    from openqueues.models import llm
-
-    times, reasons = np.full((len(rows), 2), np.nan), [""] * len(rows)
-    for i, row in enumerate(rows):
-        try:
-            law = operator_law(replace(row.setting, kv=serving.kv))
-            law = llm.corrected(law, scale=serving.scale, step_ms=serving.step_ms)
-            times[i] = run_row(row, law, serving)
-        except InputError as error:
-            reasons[i] = str(error)
-    return times, reasons
-
-
-def found_serving(rows: list[Row]) -> Serving:
-    """How a group was served and the correction of its times, from the rows of its fitting half alone."""
-    group = rows[0].group
-    backend, precision = group[2], group[3]
-    wanted = np.log([[row.ttft_ms, row.tpot_ms] for row in rows])
-    best, least = None, np.inf
-    choices = product(
-        _POLICIES[backend],
-        _BUDGETS,
-        _THINK_S,
-        _PLACES_LOST[backend],
-        ("bf16",) if precision == "bf16" else ("bf16", "fp8"),
-    )
-    for choice in choices:
-        serving = Serving(*choice)
-        error = np.log(predictions(rows, serving)[0]) - wanted
-        error -= np.nanmedian(error[:, 1])
-        loss = _loss(error)
-        if loss < least:
-            best, least = serving, loss
-    return _corrected(rows, best, wanted)
-
-
-def _loss(error: np.ndarray) -> float:
-    """Median absolute log errors of TTFT and TPOT, in units of what we want; rows that cannot run count as e times."""
-    size = np.nan_to_num(np.abs(error), nan=1.0)
-    return float(np.median(size[:, 0]) / TARGETS["ttft"] + np.median(size[:, 1]) / TARGETS["tpot"])
-
-
-def _corrected(rows: list[Row], serving: Serving, wanted: np.ndarray) -> Serving:
-    """The serving with the scale and the constant that bring the errors down: Gauss-Newton on weighted errors.
-
-    Weights of 1 / (1 + |error|) let a row that is far off pull no more than any other.
-    """
-    unit = np.array([TARGETS["ttft"], TARGETS["tpot"]])
-
-    def errors(one: Serving) -> np.ndarray:
-        return ((np.log(predictions(rows, one)[0]) - wanted) / unit).ravel()
-
-    now, least = serving, np.inf
-    best = serving
-    for _ in range(5):
-        error = errors(now)
-        loss = _loss(error.reshape(-1, 2) * unit)
-        if loss < least:
-            best, least = now, loss
-        slopes = [
-            (errors(replace(now, scale=now.scale * 1.05)) - error) / np.log(1.05),
-            (errors(replace(now, step_ms=now.step_ms + 0.5)) - error) / 0.5,
-        ]
-        good = np.isfinite(error) & np.isfinite(slopes[0]) & np.isfinite(slopes[1])
-        weight = 1 / (1 + np.abs(error[good]))
-        matrix = np.column_stack([slope[good] for slope in slopes]) * weight[:, None]
-        move = np.linalg.lstsq(matrix, -error[good] * weight, rcond=None)[0]
-        now = replace(
-            now,
-            scale=float(now.scale * np.exp(np.clip(move[0], -0.5, 0.5))),
-            step_ms=float(now.step_ms + np.clip(move[1], -5, 5)),
-        )
-    return best
+    found = [_predicted(row, serving) for row in rows]
+    return np.array([one[:2] for one in found]).reshape(-1, 2), [one[2] for one in found]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from openqueues import operators, silicon, silicon_results
+from openqueues import hardware_validate, operators, silicon, silicon_fit, silicon_results
 from openqueues.cli import main
 from openqueues.models.errors import InputError
 from openqueues.models.llm import Hardware, hardware_law
@@ -159,23 +159,86 @@ def test_half_of_the_configurations_of_a_group_may_be_fitted_to_whatever_their_o
     assert len(half) == 5 and half == silicon.fitting_half(rows[::-1])
 
 
-def test_the_correction_of_rows_that_a_slowed_law_made_is_found(monkeypatch):
-    law = Hardware(prefill_step_ms=2, prefill_token_ms=0.02, decode_step_ms=6, decode_seq_ms=0.1, kv_token_ms=1e-4)
-    monkeypatch.setattr(silicon, "operator_law", lambda setting: law)
-    true = silicon.Serving("sarathi", 4096, 0.0, 0, "bf16", scale=1.3, step_ms=1.5)
-    setting = Setting("qwen3-32b", "h100", "vllm", 2)
-    rows = []
-    for tokens, clients in ((512, 2), (512, 8), (2048, 4), (2048, 8)):
+LAW = Hardware(prefill_step_ms=2, prefill_token_ms=0.02, decode_step_ms=6, decode_seq_ms=0.1, kv_token_ms=1e-4)
+
+
+@pytest.fixture
+def given_law(monkeypatch):
+    """Stands in for all laws of operators."""
+    forget = [silicon.law_of.cache_clear, silicon._predicted.cache_clear]
+    given = {"law": LAW}
+    monkeypatch.setattr(silicon, "operator_law", lambda setting: given["law"])
+    for clear in forget:
+        clear()
+    yield given
+    for clear in forget:
+        clear()
+
+
+def measured(serving: silicon.Serving, shapes, backend: str = "vllm") -> list[silicon.Row]:
+    """Rows as the engine itself serves them."""
+    setting, rows = Setting("qwen3-32b", "h100", backend, 2), []
+    for tokens, clients in shapes:
         row = silicon.Row(f"{tokens}-{clients}", setting, "", tokens, 64, clients, False, 1.0, 1.0)
-        ttft, tpot = silicon.predictions([row], true)[0][0]
+        ttft, tpot = silicon.predictions([row], serving)[0][0]
         rows.append(replace(row, ttft_ms=float(ttft), tpot_ms=float(tpot)))
-    found = silicon.found_serving(rows)
-    assert (found.policy, found.token_budget, found.think_s) == ("sarathi", 4096, 0.0)
-    assert found.scale == pytest.approx(1.3, rel=0.01) and found.step_ms == pytest.approx(1.5, abs=0.05)
+    return rows
 
 
-def test_a_row_that_cannot_run_is_kept_with_the_reason(monkeypatch):
-    monkeypatch.setattr(silicon, "operator_law", lambda setting: Hardware(decode_step_ms=5, kv_tokens=500))
+SHAPES = [(512, 2), (512, 64), (1024, 8), (1024, 32), (1536, 4), (1536, 16), (2048, 2), (2048, 32)]
+
+
+def test_the_correction_of_rows_that_a_slowed_law_made_is_found(given_law):
+    true = silicon.Serving("sarathi", 4096, 0.0, 0, "bf16", scale=1.3, step_ms=1.5, seq_ms=0.15)
+    rows = measured(true, SHAPES)
+    one = silicon_fit.found(("qwen3-32b", "h100", "vllm", "bf16"), rows)
+    assert one.freedom == "serving, scale, step, sequence" and one.corrects
+    assert one.tpot < 0.05 and one.ttft < 0.05, "rows left out are predicted, which the law as it was is 30% off"
+    assert one.serving.prompts == 0 and one.serving.rounds == 10
+    wanted = np.array([[row.ttft_ms, row.tpot_ms] for row in rows])
+    assert silicon.predictions(rows, one.serving)[0] == pytest.approx(wanted, rel=0.02)
+
+
+def test_repeated_prompts_are_seen_and_the_times_are_then_left_as_they_are(given_law):
+    true = silicon.Serving("sarathi", 8192, 0.0, 0, "bf16", prompts=100)
+    rows = measured(true, [(tokens, clients) for tokens in (512, 1024, 2048, 4096) for clients in (16, 64)])
+    one = silicon_fit.found(("qwen3-32b", "h100", "vllm", "bf16"), rows)
+    assert (one.freedom, one.corrects, one.tpot, one.ttft) == ("serving", False, 0.0, 0.0)
+    assert one.serving == true
+
+
+def test_a_repeated_prompt_is_computed_once_and_never_less_than_its_last_token(given_law):
+    row = silicon.Row("x", Setting("qwen3-32b", "h100", "vllm", 2), "", 1024, 64, 4, False, 1.0, 1.0)
+    fresh = silicon.Serving("sarathi", 8192, 0.0, 0, "bf16")
+    times = [silicon.run_row(row, LAW, replace(fresh, prompts=count))[0] for count in (0, 1000, 4, 1)]
+    assert times == sorted(times, reverse=True) and times[-1] < times[0] / 3
+    assert times[-1] > LAW.prefill_step_ms
+
+
+def test_what_the_held_out_rows_say_changes_nothing(given_law, package, monkeypatch):
+    monkeypatch.setattr(operators, "package_version", lambda: "0")
+    true = silicon.Serving("sarathi", 8192, 0.0, 0, "bf16", scale=1.2)
+    rows = measured(true, [(tokens, 4) for tokens in range(512, 512 + 16 * 64, 64)])
+    half = silicon.fitting_half(rows)
+    far_off = [row if row.configuration in half else replace(row, tpot_ms=50 * row.tpot_ms) for row in rows]
+    (found,), (other,) = (list(hardware_validate.validated(some, str)[1].values()) for some in (rows, far_off))
+    assert found == other and found.corrects
+    errors = [silicon_results.summaries(hardware_validate.validated(some, str)[0])[0] for some in (rows, far_off)]
+    assert errors[0].good and not errors[1].good
+    laws = [hardware_validate.law_of(rows[0].setting, found, error) for error in errors]
+    assert laws[0].decode_step_ms == laws[1].decode_step_ms == pytest.approx(1.2 * LAW.decode_step_ms, rel=0.05)
+    assert "TPOT 98.0%" in laws[1].source
+
+
+def test_a_group_with_few_configurations_is_left_as_it_is(given_law):
+    rows = measured(silicon.Serving("sarathi", 2048, 0.0, 0, "bf16", scale=3.0), SHAPES[:3])
+    one = silicon_fit.found(("qwen3-32b", "h100", "vllm", "bf16"), rows)
+    assert one.freedom == "nothing" and not one.corrects and math.isnan(one.tpot)
+    assert (one.serving.scale, one.serving.step_ms, one.serving.seq_ms) == (1.0, 0.0, 0.0)
+
+
+def test_a_row_that_cannot_run_is_kept_with_the_reason(given_law):
+    given_law["law"] = Hardware(decode_step_ms=5, kv_tokens=500)
     row = silicon.Row("x", Setting("qwen3-32b", "h100", "vllm", 2), "", 1024, 64, 4, False, 1.0, 1.0)
     times, (reason,) = silicon.predictions([row], silicon.Serving("sarathi", 2048, 0.0, 0, "bf16"))
     assert np.isnan(times).all() and "request 0 of 1024 input" in reason

@@ -131,8 +131,9 @@ def law_ms(law: Hardware, steps: Steps) -> np.ndarray:
     return np.array([law.step_ms(*row) for row in rows])
 
 
-def corrected(law: Hardware, *, scale: float = 1.0, step_ms: float = 0.0) -> Hardware:
-    """The law with every time multiplied by `scale`, and `step_ms` more in each step, or less if that is below 0.
+def corrected(law: Hardware, *, scale: float = 1.0, step_ms: float = 0.0, seq_ms: float = 0.0) -> Hardware:
+    """The law with every time multiplied by `scale`, and `step_ms` more in each step, or less if that is below 0, and
+    `seq_ms` more for each sequence that decodes.
 
     A constant that would fall below 0 is 0, but decoding one token takes a tenth of its time by the law at least.
     """
@@ -141,6 +142,7 @@ def corrected(law: Hardware, *, scale: float = 1.0, step_ms: float = 0.0) -> Har
     values["table_ms"] = tuple(_short(scale * one) for one in law.table_ms)
     values["prefill_step_ms"] = max(values["prefill_step_ms"] + step_ms, 0.0)
     values["decode_step_ms"] = max(values["decode_step_ms"] + step_ms, 0.1 * values["decode_step_ms"])
+    values["decode_seq_ms"] += seq_ms
     return replace(law, **{key: _short(value) if key != "table_ms" else value for key, value in values.items()})
 
 
