@@ -20,6 +20,7 @@ from openqueues.entry import TIERS, Entry
 from openqueues.models.errors import InputError
 
 CHAPTERS = "book"
+SUMMARY = "summary.json"  # beside a page: what other pages say of its entry, and the digests of its files
 MATHJAX = "sphinx-mathjax-offline"
 # What a page needs to set formulas; the package's other files would triple the size of the book.
 MATHJAX_FILES = ("static/mathjax/tex-chtml.js", "static/mathjax/output/chtml/fonts/woff-v2/")
@@ -64,9 +65,31 @@ def pages(entry: Entry, tier: str, results: Path) -> Path:
     target = results / tier / "book_pages" / entry.slug
     with replaced(target) as folder:
         facts = (question if entry.kind == "question" else reproduction).write(found, folder)
+        facts |= {"files": _digests(folder)}
         text = json.dumps(_plain(facts), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     return target
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of each file of an entry's page, but for the one that holds them."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != SUMMARY)
+    return {file.relative_to(folder).as_posix(): results.digest(file.read_bytes()) for file in files}
+
+
+def _facts(entry: Entry, folder: Path) -> dict:
+    """What an entry's page says of it; a page that is damaged, or lacks a file, is made again first."""
+    made = folder / "book_pages" / entry.slug
+    try:
+        facts = json.loads((made / SUMMARY).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{made} holds no page: `openqueues book pages {entry.slug}` makes it.") from error
+    except ValueError:
+        facts = {}
+    if facts.get("files") != _digests(made):
+        pages(entry, folder.name, folder.parent)
+        facts = json.loads((made / SUMMARY).read_text(encoding="utf-8"))
+    return facts
 
 
 def _plain(value):
@@ -109,14 +132,10 @@ def _sources(folder: Path, chapters: Path, entries: list[Entry], source: Path) -
     shutil.copytree(chapters, source, dirs_exist_ok=True)
     facts, cited = {}, citation.software(Path("CITATION.cff"))
     for entry in entries:
-        made = folder / "book_pages" / entry.slug
-        try:
-            facts[entry.slug] = json.loads((made / "summary.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{made} holds no page: `openqueues book pages {entry.slug}` makes it.") from error
+        facts[entry.slug] = _facts(entry, folder)
         target = source / "entries" / entry.slug
-        shutil.copytree(made, target)
-        (target / "summary.json").unlink()
+        shutil.copytree(folder / "book_pages" / entry.slug, target)
+        (target / SUMMARY).unlink()
         text = (target / "index.md").read_text(encoding="utf-8")
         cite = citation.section(entry, cited, target)
         (target / "index.md").write_text(text.replace(citation.MARK, cite), encoding="utf-8")

@@ -19,6 +19,7 @@ from openqueues import book, registry, runner
 from openqueues.entry import Experiment, Metric
 from openqueues.models.errors import InputError
 from openqueues.pages import figures, markdown, style
+from test_keeping import cut, flip
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (1400, 390)  # pixels: a desk, a phone
@@ -285,6 +286,28 @@ def test_a_warning_stops_the_book_and_keeps_the_old_one(made, tmp_path, monkeypa
         book.build(made[1], tmp_path / "book", registry.entries())
     assert (made[0] / "reading.html").read_bytes() == before
     assert [path.name for path in made[1].iterdir() if path.name.startswith(".")] == []
+
+
+def test_pages_that_are_damaged_or_lack_a_file_are_made_again_for_the_book(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENQUEUES_PROBLEMS", str(made[1].parents[1] / "problems"))
+    monkeypatch.setattr(
+        book, "_jupyter_book", lambda source, scratch: (scratch / "_build/html/_static").mkdir(parents=True)
+    )
+    folder = tmp_path / "results" / "smoke"
+    shutil.copytree(made[1], folder, ignore=shutil.ignore_patterns("book", "book_source"))
+    pages = folder / "book_pages" / "made-up-question"
+    whole = {path.name: path.read_bytes() for path in pages.iterdir()}
+    damages = {
+        "loads-p99.svg": Path.unlink,
+        "kinds-p99.csv": lambda path: path.write_bytes(flip(path.read_bytes())),
+        "index.md": lambda path: path.write_bytes(cut(path.read_bytes())),
+        "summary.json": lambda path: path.write_bytes(cut(path.read_bytes())),
+    }
+    for name, damage in damages.items():
+        damage(pages / name)
+        book.build(folder, ROOT / "book", registry.entries())
+        assert {path.name: path.read_bytes() for path in pages.iterdir()} == whole
+        assert (folder / "book_source" / "entries" / "made-up-question" / "loads-p99.svg").is_file()
 
 
 def test_nothing_is_replaced_by_a_block_that_fails(tmp_path):
