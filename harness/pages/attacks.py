@@ -83,7 +83,7 @@ def constants(found: list[attacks.Attack]) -> str:
     lines = []
     # Policies with bounds come first, then those without, then those that need a further limit to have a constant.
     for (rest, policy), own in sorted(rows.items(), key=lambda row: (row[0][0], not any(one.bounds for one in row[1]))):
-        worst = max(own, key=lambda one: one.ratio / one.spread)
+        worst = max(own, key=lambda one: (_cell(one, one.spread) != NONE, one.ratio / one.spread))
         line = [style.name(policy) + (f", {rest}" if rest else "")]
         line.append(f"**{_cell(worst, worst.spread)}**" + (f" ({worst.words})" if "between" in worst.limits else ""))
         for name in bounds:
