@@ -1,12 +1,11 @@
 """`openqueues check`: does an entry keep its contract? Every complaint says what to write.
 
-Checked, in this order: the schema; that problem.py can be imported; the policies' files; that a replication
-gives the declared metrics, the same ones for the same seed, in threads too; exact values and bounds; the
-anchors, by analysis and by simulation; that a policy's decisions do not depend on what it says it does not
-see; that the worst instances recorded have the ratios that are written beside them; and that the records are of the
-policies as they are. A policy of the LLM
-engine is handed what it sees and nothing else; of it the rank is tested, which may not rise where SHAPE says
-so, and the class of information that it claims.
+Checked, in this order: the schema; that problem.py can be imported; the policies' files, and that a rank does not
+rise where SHAPE says so; that a replication gives the declared metrics, the same ones for the same seed, in threads
+too; exact values and bounds; the anchors, by analysis and by simulation; that a policy's decisions do not depend on
+what it says it does not see; that the worst instances recorded have the ratios that are written beside them; and that
+the records are of the policies as they are. A policy of the LLM engine is handed what it sees and nothing else; of it
+the class of information that it claims is tested, too.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ JOBS = 2_000  # of a replication whose numbers do not matter
 ANCHOR_JOBS, ANCHOR_REPLICATIONS = 100_000, 10
 ANCHOR_LEVEL = 0.9999  # seeds are fixed: an anchor that passes keeps passing, so this may be strict with us
 ANCHOR_DIGITS = 1e-9  # an anchor is exact: relative difference beyond the analysis' own error
+RANK_DIGITS = 1e-9  # relative rise of a rank that is rounding
 TRACE = 400  # jobs of the trace that tests blindness
 FEW = 8  # jobs of the short traces that test it
 
@@ -89,6 +89,11 @@ def _policy(entry: Entry, name: str) -> list[str]:
         )
     elif entry.model == "llm":
         said += _engine_rules(entry, name)
+    elif chosen.shape == "falling" and _rises(chosen):
+        said.append(
+            f"policy '{name}' has SHAPE = 'falling', but its rank rises while a job is served: write SHAPE = 'general' "
+            "and a function turn, the next age at which the rank changes direction."
+        )
     for column in sorted(set(chosen.sees) - {*chosen.used, "age", "arrival"}):
         if chosen.shape != "sharing":
             said.append(
@@ -96,6 +101,24 @@ def _policy(entry: Entry, name: str) -> list[str]:
                 "so that it is compared with those that see as little."
             )
     return said
+
+
+def _rises(policy: Any) -> bool:
+    """Whether the rank of one of a few jobs rises as it is served; where it cannot be computed, a run says why."""
+    from openqueues.models.laws import joint_law
+    from openqueues.models.policies.resolve import rank_function
+
+    joint, rng = joint_law("exponential", "exponential"), np.random.default_rng(1)
+    try:
+        rank = rank_function(policy, joint, 0.8)
+        for size, predicted in zip(*joint.sample(rng, rng, FEW), strict=True):
+            ages = size * np.linspace(0.0, 0.9, 10)
+            ranks = np.array([rank(size=size, predicted=predicted, arrival=1.0, age=age) for age in ages])
+            if np.any(np.diff(ranks) > RANK_DIGITS * np.maximum(1.0, np.abs(ranks[:-1]))):
+                return True
+    except Exception:
+        return False
+    return False
 
 
 def _engine_rules(entry: Entry, name: str) -> list[str]:

@@ -146,6 +146,7 @@ def test_a_new_entry_runs_and_passes_its_check(tmp_path):
     assert {row["status"] for row in table} == {"ok"} and {row["source"] for row in table} == {"simulation"}
 
 
+RANK = tiny.POLICY.partition("\n\n")[2]
 BROKEN = [
     ("problem.toml", "value = 2.0", "value = 2.1", "exact gives 2 +- 1e-09 instead of 2.1"),
     ("problem.toml", "value = 2.0", "value = 2.1", "simulate gives 2"),
@@ -157,6 +158,7 @@ BROKEN = [
     ("policies/mine.py", '"""First come, first served."""', "", "has no docstring"),
     ("policies/mine.py", '("arrival",)', '("arrival", "size")', "has 'size' in SEES and does not use it"),
     ("policies/mine.py", "return arrival", "return", "it must return a number"),
+    ("policies/mine.py", RANK, RANK.replace("arrival", "age"), "rank rises while a job is served: write SHAPE"),
     ("policies/mine.py", "rank(arrival)", "rank(size)", "neither in SEES nor in PARAMETERS"),
 ]  # fmt: skip
 
