@@ -187,12 +187,3 @@ def _of(entry: Entry, frame: pandas.DataFrame) -> data.Data:
     where = [numbers.get(place, -1) for place in zip(frame["experiment"], frame["parameters"], strict=True)]
     frame = frame.assign(point=where)[np.array(where) >= 0]
     return data.Data(entry, "", frame, frame)
-
-
-def _verdicts(entry: Entry, old: pandas.DataFrame, new: pandas.DataFrame) -> list[tuple[str, str, str]]:
-    before, now = (verdicts(entry, frame) for frame in (old, new))
-    return [
-        (f"{b.source}, {b.policy} at {b.row}, {b.metric} {b.printed}", b.verdict, n.verdict)
-        for b, n in zip(before.itertuples(), now.itertuples(), strict=True)
-        if b.verdict != n.verdict
-    ]
