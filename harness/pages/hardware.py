@@ -204,14 +204,8 @@ def _servings(rows: list[dict]) -> str:
     for name, some in silicon_results.grouped(rows).items():
         one = some[0]
         versions = ", ".join(sorted({row["version"] or "not said" for row in some}))
-        drawn = f"{one['prompts']:.0f}" if one["prompts"] else "all"
-        how = f"{one['token_budget']:.0f}", f"{one['think_ms']:g} ms", f"{one['places_lost']:.0f}"
-        sent = f"{one['rounds']:.0f}", drawn
-        change = f"× {one['scale']:.3f}", f"{one['step_ms']:+.2f} ms", f"{1000 * one['seq_ms']:+.1f} µs"
-        group = _group(name), escape(versions), one["fitted"], escape(one["policy"])
-        lines.append([*group, *how, escape(one["kv"]), *sent, *change])
-    header = ["group", "version", "fitted", "policy", "tokens a step", "think time", "places lost", "KV"]
-    header += ["requests a client", "different prompts", "times", "a step", "a sequence"]
+        lines.append([_group(name), escape(versions), escape(_served(one)), _correction(one)])
+    header = ["group", "version", "served", "times of the operators"]
     return (
         "A source says model, GPU, backend, lengths and clients, and mostly the precision of the weights; where it "
         "does not, 16 bits are assumed. It does not say how the backend formed batches, nor what exactly the load "
@@ -230,9 +224,24 @@ def _servings(rows: list[dict]) -> str:
         "the row; the 70B rows are of a benchmark that draws them, which is taken as uniform from 80% to 100%. The "
         "operators were measured with newer versions than most rows. For Llama-3.1-70B under TensorRT-LLM with 1024 "
         "and 1024 tokens on 1, 2 and 4 GPUs the measured time to first token is about that of the 20th: the backend "
-        "seems to have streamed 20 tokens at a time, which the engine does not.\n\n"
-        + table(header, lines, "lllllrrlrrrrr")
+        "seems to have streamed 20 tokens at a time, which the engine does not.\n\n" + table(header, lines, "llll")
     )
+
+
+def _served(one: dict) -> str:
+    lost = f", {one['places_lost']:.0f} request fewer at once than clients" if one["places_lost"] else ""
+    drawn = f", drawn from {one['prompts']:.0f} prompts" if one["prompts"] else ""
+    return (
+        f"{one['policy']}, {one['token_budget']:.0f} tokens a step, think time {one['think_ms']:g} ms{lost}, KV in "
+        f"{one['kv']}, {one['rounds']:.0f} requests a client{drawn}"
+    )
+
+
+def _correction(one: dict) -> str:
+    if (one["scale"], one["step_ms"], one["seq_ms"]) == (1, 0, 0):
+        return "as they are"
+    sequence = f", {1000 * one['seq_ms']:+.1f} µs a sequence" if one["seq_ms"] else ""
+    return f"× {one['scale']:.3f}, {one['step_ms']:+.2f} ms a step{sequence}"
 
 
 def _repeat(rows: list[dict]) -> str:
