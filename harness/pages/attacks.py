@@ -17,8 +17,10 @@ WIDTH, HEIGHT = 8.0, 5.0
 QUEUES = """`openqueues attack` looks for the queue on which a policy is worst: by differential evolution over laws of
 sizes (one to four points with a factor of error for each; Pareto, Weibull and phase-type laws with independent errors),
 errors of predictions within the limits, and loads up to 0.98, by analysis. So each ratio of mean response times is a
-lower bound on the worst one within its limits. A simulation confirms each, below; where it cannot, since the rarest
-jobs are too few to be met in one, the number has a dagger (†). *none*: no instance was found that is worse."""
+lower bound on the worst one within its limits. A longer search may raise it, and the searches were not equally long,
+so a small number does not say that a policy is safer than another. A simulation confirms each, below; where it
+cannot, since the rarest jobs are too few to be met in one, the number has a dagger (†). *none*: no instance was found
+that is worse."""
 OPTIMA = """`openqueues attack` looks for the requests on which a policy is worst: by differential evolution over slots
 of arrival, prompts, outputs and ends of predicted intervals. Each number is the ratio of total latencies to the optimum
 in hindsight, which a tree search proves for each instance: a lower bound on the worst ratio within the limits. In
