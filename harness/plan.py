@@ -48,10 +48,16 @@ class Cell(msgspec.Struct, frozen=True):
     @property
     def is_stale(self) -> bool:
         """Whether the file is there, but made from other sources, or nothing readable says from which."""
+        return os.path.exists(self.path) and self.noted.get("hash") != self.hash
+
+    @property
+    def noted(self) -> dict:
+        """What the provenance says; empty where there is none that can be read."""
         try:
-            return os.path.exists(self.path) and json.loads(Path(self.provenance).read_bytes())["hash"] != self.hash
-        except (OSError, ValueError, KeyError, TypeError):
-            return True
+            noted = json.loads(Path(self.provenance).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
 
 
 def cells(tier: str = "standard", results: str | Path = "results") -> list[Cell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -34,11 +33,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def is_made(cell: plan.Cell) -> bool:
     """Whether the cell's file exists, undamaged, without failures, made from the sources as they are now."""
+    noted = cell.noted
+    if noted.get("hash") != cell.hash or noted.get("failures", True):
+        return False
     try:
-        made = json.loads(Path(cell.provenance).read_text(encoding="utf-8"))
-        same = made["hash"] == cell.hash and made["digest"] == results.digest(Path(cell.path).read_bytes())
-        return same and not made["failures"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return noted.get("digest") == results.digest(Path(cell.path).read_bytes())
+    except OSError:
         return False
 
 
