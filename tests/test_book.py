@@ -15,10 +15,11 @@ import pandas
 import pytest
 import reader_checks
 import small_entries
+from matplotlib.colors import to_rgba
 from openqueues import book, registry, runner
 from openqueues.entry import Experiment, Metric
 from openqueues.models.errors import InputError
-from openqueues.pages import figures, markdown, style
+from openqueues.pages import figures, markdown, style, unstable
 from test_keeping import cut, flip
 
 ROOT = Path(__file__).parents[1]
@@ -383,6 +384,11 @@ def test_a_policy_that_is_unstable_somewhere_is_shown_at_the_edge_apart_from_all
     low, high, least, most = scale(np.array([*ends, 1 - 0.1, 9 + 0.1]))
     beyond = (most - low) / (high - low) < far[0] if direction == "min" else far[0] < (least - low) / (high - low)
     assert beyond
+    (band,) = [patch for patch in axis.patches if patch.get_facecolor() == to_rgba(unstable.SHADE)]
+    start, size = (band.get_y(), band.get_height()) if upright else (band.get_x(), band.get_width())
+    assert start < far[0] < start + size
+    clear = (most - low) / (high - low) < start if direction == "min" else start + size < (least - low) / (high - low)
+    assert clear
     (whole,) = figures.draw(experiment, metric, rows.assign(mean=1.0, status="ok"), ["fcfs", "srpt"])
     assert "unstable" not in whole.caption
 
